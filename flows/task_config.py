@@ -1,0 +1,60 @@
+"""What a deployment's `config` must look like, checked before anything runs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+SHELL = "Shell Operation"
+DBT = "dbt Core Operation"
+AIRBYTE = "Airbyte Connection"
+TYPES = (SHELL, DBT, AIRBYTE)
+
+
+def ordered_tasks(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the tasks of `config` by `seq` (equal ones as they came), leaving `config` as it is.
+
+    Raises ValueError that names every fault, by place and never by value: values may be secrets.
+    """
+    tasks = config.get("tasks")
+    if not isinstance(tasks, list):
+        raise ValueError("config is not valid: 'tasks' must be a list")
+    faults = [f"tasks[{index}]: {fault}" for index, task in enumerate(tasks) for fault in _faults(task)]
+    if faults:
+        raise ValueError("config is not valid: " + "; ".join(faults))
+    return sorted(tasks, key=lambda task: task["seq"])
+
+
+def _faults(task: Any) -> Iterator[str]:
+    if not isinstance(task, dict):
+        yield "must be an object"
+        return
+    for key in ("type", "slug"):
+        if not _is_text(task.get(key)):
+            yield f"'{key}' must be a non-empty text"
+    seq = task.get("seq")
+    if isinstance(seq, bool) or not isinstance(seq, (int, float)):
+        yield "'seq' must be a number"
+    if task.get("type") == SHELL:
+        yield from _shell_faults(task)
+    elif _is_text(task.get("type")) and task["type"] not in TYPES:
+        yield f"unknown type {task['type']!r} (known: {', '.join(TYPES)})"
+
+
+def _shell_faults(task: dict[str, Any]) -> Iterator[str]:
+    commands = task.get("commands")
+    if not isinstance(commands, list) or not all(isinstance(command, str) for command in commands):
+        yield "'commands' must be a list of texts"
+    if not _is_text(task.get("working_dir")):
+        yield "'working_dir' must be a non-empty text"
+    env = task.get("env")
+    if env is not None and not isinstance(env, dict):
+        yield "'env' must be an object"
+    elif env and not all(_is_env_name(name) for name in env):
+        yield "'env' has a name that no environment variable can have"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != ""
+
+
+def _is_env_name(name: Any) -> bool:
+    return _is_text(name) and "=" not in name and "\0" not in name
