@@ -31,12 +31,23 @@ export default tseslint.config(
     },
   },
   forbid(['src/routes/**'], ['undici', 'winston'], 'Routes know no undici: they call prefect/ or services/.'),
-  forbid(['src/services/**'], ['hono', 'hono/*', '@hono/*', 'undici', 'winston', '**/routes/*', '**/http/*'], 'Services know no HTTP.'),
+  forbid(
+    ['src/services/**'],
+    ['hono', 'hono/*', '@hono/*', 'undici', 'winston', '**/routes/*', '**/http/*'],
+    'Services know no HTTP.',
+  ),
   forbid(
     ['src/prefect/**'],
     ['hono', 'hono/*', '@hono/*', 'winston', '**/routes/*', '**/services/*', '**/http/*'],
     'The prefect modules know only the client.',
   ),
-  forbid(['src/http/**', 'src/app.ts'], ['winston', 'undici'], 'Only logger.ts writes; only prefect/ calls out.'),
-  { files: ['tests/**', 'bench/**'], rules: { 'no-console': 'off', '@typescript-eslint/no-non-null-assertion': 'off' } },
+  forbid(
+    ['src/http/**', 'src/app.ts'],
+    ['winston', 'undici'],
+    'Only logger.ts writes; only prefect/ calls out.',
+  ),
+  {
+    files: ['tests/**', 'bench/**'],
+    rules: { 'no-console': 'off', '@typescript-eslint/no-non-null-assertion': 'off' },
+  },
 );

@@ -1,0 +1,80 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import type { Config } from './config.js';
+import { AppError, errorReply } from './errors.js';
+import { requestLog } from './http/request-log.js';
+import { Router, type App, type Env } from './http/router.js';
+import { allowedMethod, separatePath } from './http/routing.js';
+import type { Logger } from './logger.js';
+import { openApiDocument } from './openapi.js';
+import type { PrefectClient } from './prefect/client.js';
+import { addAirbyteRoutes, addSecretRoutes } from './routes/blocks.js';
+import { addDeploymentRoutes } from './routes/deployments.js';
+import { addFlowRunListRoutes, addFlowRunRoutes } from './routes/flow-runs.js';
+import { addRunDetailRoutes } from './routes/run-details.js';
+import { addSystemRoutes } from './routes/system.js';
+import type { RouteContext } from './routes/context.js';
+import { BlockTypes } from './services/block-types.js';
+import { deploymentDefaults } from './services/deployment-defaults.js';
+import { RunPoller } from './services/poll.js';
+
+export interface AppDeps {
+  config: Config;
+  client: PrefectClient;
+  logger: Logger;
+}
+
+/** The whole HTTP surface. Listens to nothing, reads no environment: what it needs is passed in. */
+export function createApp({ config, client, logger }: AppDeps): App {
+  const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
+
+  app.use('*', requestLog(logger));
+  app.use('*', async (c, next) => {
+    // Hono serves HEAD by the route of GET; the contract has no HEAD.
+    if (c.req.method === 'HEAD') throw unknownRoute(app, c.req.path, 'HEAD');
+    await next();
+  });
+  app.onError((error, c) => {
+    const state = c.get('state');
+    state.error = error instanceof AppError ? error.cause : error;
+    const { status, headers, body } = errorReply(error, state.requestId);
+    return c.json(body, status, headers);
+  });
+  app.notFound((c) => {
+    throw unknownRoute(app, c.req.path, c.req.method);
+  });
+
+  app.get('/healthz', (c) => {
+    c.get('state').route = '/healthz';
+    return c.json({ status: 'ok' });
+  });
+  addRoutes({
+    router: new Router(app, { client, maxBodyBytes: config.MAX_BODY_BYTES }),
+    limits: { size: client, ceiling: config.LIST_CEILING },
+    blockTypes: new BlockTypes(),
+    poller: new RunPoller(),
+    deploymentDefaults: deploymentDefaults(config),
+  });
+  const document = openApiDocument(app);
+  app.get('/openapi.json', (c) => {
+    c.get('state').route = '/openapi.json';
+    return c.json(document);
+  });
+  return app;
+}
+
+/** In the order of the existing proxy: where two patterns match a path, the first one counts. */
+function addRoutes(context: RouteContext): void {
+  addAirbyteRoutes(context);
+  addSecretRoutes(context);
+  addDeploymentRoutes(context);
+  addFlowRunListRoutes(context);
+  addFlowRunRoutes(context);
+  addRunDetailRoutes(context);
+  addSystemRoutes(context);
+}
+
+function unknownRoute(app: App, path: string, method: string): AppError {
+  const allow = allowedMethod(app.routes, path);
+  if (allow === undefined || allow === method) return new AppError('not_found', 'Not Found');
+  return new AppError('method_not_allowed', 'Method Not Allowed', { headers: { allow } });
+}

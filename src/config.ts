@@ -1,0 +1,95 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+
+const text = z.string().trim();
+const optionalText = text.transform((v) => v || undefined).optional();
+const seconds = (fallback: number) => z.coerce.number().positive().max(86_400).default(fallback);
+const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
+const limit = z.coerce.number().int().min(1).optional();
+const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
+const flag = (fallback: boolean) =>
+  z
+    .string()
+    .trim()
+    .toLowerCase()
+    .pipe(z.enum(['true', 'false', '1', '0', 'yes', 'no', 'y', 'n', 'on', 'off']))
+    .transform((v) => ['true', '1', 'yes', 'y', 'on'].includes(v))
+    .default(fallback);
+
+const flowsBesideUs = fileURLToPath(new URL('../flows', import.meta.url));
+
+/** Every variable that is read, as `.env.template` lists them; an empty value counts as not set. */
+const environment = z.object({
+  PREFECT_API_URL: z
+    .url({ protocol: /^https?$/ })
+    .transform(withoutTrailingSlash)
+    .optional(),
+  PREFECT_API_KEY: optionalText,
+  PREFECT_API_AUTH_STRING: optionalText,
+  PREFECT_API_TIMEOUT: seconds(30),
+  PREFECT_API_RETRY: flag(true),
+  PREFECT_API_RETRY_DELAY: z.coerce.number().min(0).max(60).default(0.5),
+  PREFECT_API_CONNECTIONS: count(64, 10_000),
+  PREFECT_API_QUEUE: count(2_000, 1_000_000),
+  PREFECT_PROXY_API_HOST: text.default('127.0.0.1'),
+  PREFECT_PROXY_API_PORT: port(8080),
+  PYTHON: optionalText,
+  LIST_CEILING: count(10_000, 30_000),
+  MAX_BODY_BYTES: count(10 * 1024 * 1024, 1024 ** 3),
+  LOGDIR: optionalText,
+  LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  PREFECT_POOL_NAME: text.default('dalgo_work_pool'),
+  PREFECT_WORK_POOL_TYPE: text.default('process'),
+  PREFECT_WORK_QUEUE1_NAME: text.default('ddp'),
+  PREFECT_WORK_QUEUE1_CONCURRENCY_LIMIT: limit,
+  PREFECT_WORK_QUEUE2_NAME: text.default('manual-dbt'),
+  PREFECT_WORK_QUEUE2_CONCURRENCY_LIMIT: limit,
+  PREFECT_SERVER_PORT: port(4200),
+  DEFAULT_WORK_POOL_NAME: optionalText,
+  DEFAULT_WORK_QUEUE_NAME: text.default('ddp'),
+  FLOWS_PATH: text.default(flowsBesideUs),
+  FLOWS_GIT_URL: optionalText,
+  PREFECT_PROXY_GIT_BRANCH: text.default('main'),
+  FLOWS_ENTRYPOINT: z
+    .string()
+    .regex(/^[^:]+:[A-Za-z_]\w*$/, 'must look like file.py:flow_function')
+    .default('pipeline.py:deployment_schedule_flow_v5'),
+});
+
+export type Config = Readonly<z.infer<typeof environment>>;
+
+/** The environment is wrong; `problems` has one line for each variable, naming it and never its value. */
+export class ConfigError extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(`configuration is wrong:\n${problems.map((p) => `  - ${p}`).join('\n')}`);
+  }
+}
+
+/**
+ * Reads the whole configuration once.
+ * @throws ConfigError that lists every wrong variable at once
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim()));
+  const parsed = environment.safeParse(given);
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`));
+  }
+  const config = parsed.data;
+  if (config.PREFECT_API_KEY && config.PREFECT_API_AUTH_STRING) {
+    throw new ConfigError(['PREFECT_API_KEY and PREFECT_API_AUTH_STRING: only one of them can be sent']);
+  }
+  return Object.freeze(config);
+}
+
+/** Reads `.env` beside the working directory into the process, where there is one. */
+export async function loadDotenv(): Promise<void> {
+  if (!existsSync('.env')) return;
+  const { config } = await import('dotenv');
+  config({ quiet: true });
+}
+
+function withoutTrailingSlash(url: string): string {
+  return url.replace(/\/+$/, '');
+}

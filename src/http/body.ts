@@ -1,0 +1,42 @@
+import type { Context } from 'hono';
+import { AppError, type ValidationDetail } from '../errors.js';
+import { JsonSyntaxError, parseJson } from '../json.js';
+
+/**
+ * Reads a request body as FastAPI does: JSON is parsed, the text of another content type stays text (which no model
+ * takes), no body is undefined.
+ * @param maxBytes a longer body is refused before it is parsed
+ * @throws AppError 400 for invalid UTF-8, 413 for a body that is too large, 422 `json_invalid` for malformed JSON
+ */
+export async function readBody(c: Context, maxBytes: number): Promise<unknown> {
+  if (Number(c.req.header('content-length') ?? 0) > maxBytes)
+    throw new AppError('body_too_large', 'Request body too large');
+  const bytes = await c.req.arrayBuffer();
+  if (bytes.byteLength > maxBytes) throw new AppError('body_too_large', 'Request body too large');
+  if (bytes.byteLength === 0) return undefined;
+  const text = decode(bytes);
+  if (!isJson(c.req.header('content-type'))) return text;
+  try {
+    return parseJson(text);
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    throw new AppError('validation_failed', [jsonInvalid(error.offset)]);
+  }
+}
+
+function decode(bytes: ArrayBuffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new AppError('bad_request', 'There was an error parsing the body');
+  }
+}
+
+/** No content type counts as JSON; so does `application/*+json`, with any charset. */
+function isJson(contentType: string | undefined): boolean {
+  return !contentType || /^application\/(?:[^;\s]+\+)?json\s*(?:;|$)/i.test(contentType.trim());
+}
+
+function jsonInvalid(offset: number): ValidationDetail {
+  return { type: 'json_invalid', loc: ['body', offset], msg: 'JSON decode error', input: {} };
+}

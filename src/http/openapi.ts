@@ -1,0 +1,92 @@
+import { z, type RouteConfig } from '@hono/zod-openapi';
+import type { Contract, InputShape } from './router.js';
+
+const requestId = z
+  .string()
+  .openapi({ description: 'The same as the reply header `x-request-id`', example: 'b0c9…' });
+
+/** The error body of everything but validation. */
+const errorBody = z
+  .object({
+    detail: z.string(),
+    code: z.string(),
+    request_id: requestId,
+    upstream: z
+      .unknown()
+      .optional()
+      .openapi({ description: "The orchestrator's explanation, where it gave one" }),
+  })
+  .openapi('Error', {
+    example: { detail: 'failed to fetch flow_run 6a1c…', code: 'not_found', request_id: 'b0c9…' },
+  });
+
+const validationBody = z
+  .object({
+    detail: z.union([
+      z.string(),
+      z.array(
+        z.object({
+          type: z.string(),
+          loc: z.array(z.union([z.string(), z.number().int()])),
+          msg: z.string(),
+          input: z.unknown(),
+        }),
+      ),
+    ]),
+    code: z.string(),
+    request_id: requestId,
+  })
+  .openapi('ValidationError', {
+    example: {
+      detail: [{ type: 'missing', loc: ['body', 'name'], msg: 'Field required', input: {} }],
+      code: 'validation_failed',
+      request_id: 'b0c9…',
+    },
+  });
+
+const DESCRIPTIONS = {
+  400: 'The orchestrator refused the values, or the request makes no sense',
+  404: 'There is no such thing',
+  409: 'It conflicts with something that exists',
+  422: 'The request is malformed',
+  500: 'A bug of this service',
+  502: 'The orchestrator failed, or refused our credentials',
+  503: 'The orchestrator cannot be reached or is overloaded; see Retry-After',
+  504: 'The orchestrator was too slow',
+} as const;
+
+/** The OpenAPI description of a route, made from its contract. */
+export function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig {
+  const { path, query, body } = contract.input.shape;
+  const error = (status: keyof typeof DESCRIPTIONS) => ({
+    description: DESCRIPTIONS[status],
+    content: { 'application/json': { schema: status === 422 ? validationBody : errorBody } },
+  });
+  const errors = [...(contract.errors ?? []), 422, 500, 502, 503, 504] as const;
+  return {
+    method: contract.method,
+    path: contract.path,
+    operationId: contract.operationId,
+    summary: contract.summary,
+    tags: [contract.tag],
+    request: {
+      ...(path ? { params: path } : {}),
+      ...(query ? { query } : {}),
+      ...(body
+        ? {
+            body: {
+              required: !body.safeParse(undefined).success,
+              content: { 'application/json': { schema: body, example: contract.example.body } },
+            },
+          }
+        : {}),
+    },
+    responses: {
+      200: {
+        description: 'Done',
+        content: { 'application/json': { schema: contract.reply, example: contract.example.reply } },
+      },
+      ...Object.fromEntries(errors.map((status) => [status, error(status)])),
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import { z, type OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { AppError } from '../errors.js';
+import { stringifyJson } from '../json.js';
+import type { PrefectClient, PrefectSession } from '../prefect/client.js';
+import { NO_SUCH_ID } from '../schemas/lax.js';
+import { readBody } from './body.js';
+import { failureOf, type Failure } from './failure.js';
+import { openApiRoute } from './openapi.js';
+import { validationDetails } from './validation.js';
+
+/** What the middleware knows about a request while it is served. */
+export interface RequestState {
+  requestId: string;
+  /** The route's pattern, for logs: never the path, which holds ids and names. */
+  route?: string;
+  upstream?: PrefectSession['stats'];
+  error?: unknown;
+}
+export interface Env {
+  Variables: { state: RequestState };
+}
+export type App = OpenAPIHono<Env>;
+
+/** A reply that is JSON text already: passed on as it is. */
+export class RawJson {
+  constructor(readonly text: string) {}
+}
+
+/** The parts of a request that a route reads: `path`, `query` and `body`, each where it has one. */
+export type InputShape = Partial<Record<'path' | 'query', z.ZodObject>> & { body?: z.ZodType };
+
+/** The contract of a route, as the OpenAPI document shows it and as requests are checked against it. */
+export interface Contract<I extends InputShape> {
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete';
+  /** With FastAPI's placeholders: `/proxy/deployments/{deployment_id}`. Served with and without a slash at the end. */
+  path: string;
+  operationId: string;
+  summary: string;
+  tag: string;
+  input: z.ZodObject<I>;
+  reply: z.ZodType;
+  example: { reply: unknown; body?: unknown };
+  /** What `detail` says when the orchestrator fails or refuses. */
+  failure: Failure;
+  /** Statuses that the route answers beside 422 and 5xx. */
+  errors?: (400 | 404 | 409)[];
+}
+
+export interface Call {
+  prefect: PrefectSession;
+  /** Says in the reply's headers that a ceiling cut the list. */
+  cut: (rows: { cutAt?: number }) => void;
+}
+
+export interface RouterDeps {
+  client: PrefectClient;
+  maxBodyBytes: number;
+}
+
+/** Says that a list was cut and at how many rows: success bodies have no room for it. */
+export const CUT_HEADER = 'x-result-cut-at';
+
+/** Adds routes to an app: contract first, handler last. */
+export class Router {
+  constructor(
+    private readonly app: App,
+    private readonly deps: RouterDeps,
+  ) {}
+
+  /** Adds one route: its documentation, and the way of its requests: check, call, reply. */
+  add<I extends InputShape>(
+    contract: Contract<I>,
+    handler: (input: z.output<z.ZodObject<I>>, call: Call) => Promise<unknown>,
+  ): void {
+    this.app.openAPIRegistry.registerPath(openApiRoute(contract));
+    // Paths are looked up without their last slash (routing.ts).
+    const pattern = contract.path.replaceAll(/\{(\w+)\}/g, ':$1').replace(/\/$/, '');
+    this.app.on(contract.method.toUpperCase(), pattern, async (c) => {
+      const path: Record<string, string> = c.req.param();
+      const prefect = this.deps.client.session();
+      const state = c.get('state');
+      state.route = contract.path;
+      state.upstream = prefect.stats;
+      try {
+        const input = await this.readInput(c, contract, path);
+        const cut = ({ cutAt }: { cutAt?: number }) => {
+          if (cutAt !== undefined) c.header(CUT_HEADER, String(cutAt));
+        };
+        const reply = await handler(input, { prefect, cut });
+        return c.body(reply instanceof RawJson ? reply.text : stringifyJson(reply), 200, {
+          'content-type': 'application/json',
+        });
+      } catch (error) {
+        throw failureOf(error, contract.failure, path);
+      }
+    });
+  }
+
+  private async readInput<I extends InputShape>(
+    c: Context<Env>,
+    contract: Contract<I>,
+    path: Record<string, string>,
+  ) {
+    const { shape } = contract.input;
+    const given = {
+      path,
+      query: shape.query && Object.fromEntries(new URL(c.req.url).searchParams),
+      body: shape.body && (await readBody(c, this.deps.maxBodyBytes)),
+    };
+    const parsed = contract.input.safeParse(given);
+    if (parsed.success) return parsed.data;
+    const details = validationDetails(given, parsed.error);
+    if (details.some(({ type }) => type === NO_SUCH_ID)) throw new AppError('not_found', 'Not Found');
+    throw new AppError('validation_failed', details);
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * The path that routes are looked up by. An encoded slash separates like a plain one, as it does for the existing
+ * proxy: `a%2Fb` is two segments, never a name with a slash in it.
+ */
+export function separatePath(request: Request): string {
+  const start = request.url.indexOf('/', request.url.indexOf('://') + 3);
+  const end = request.url.slice(start).search(/[?#]/);
+  const path =
+    start === -1 ? '/' : end === -1 ? request.url.slice(start) : request.url.slice(start, start + end);
+  const separated = path.includes('%2') ? path.replaceAll(/%2f/gi, '/') : path;
+  return separated.length > 1 && separated.endsWith('/') ? separated.slice(0, -1) : separated;
+}
+
+interface Route {
+  method: string;
+  path: string;
+}
+
+/**
+ * The method of the first route that serves a path, as the existing proxy names it in `Allow`.
+ * @returns undefined where no route serves it
+ */
+export function allowedMethod(routes: readonly Route[], path: string): string | undefined {
+  const segments = split(path);
+  return routes.find((route) => route.method !== 'ALL' && matches(split(route.path), segments))?.method;
+}
+
+function matches(pattern: string[], segments: string[]): boolean {
+  return (
+    pattern.length === segments.length &&
+    pattern.every((part, index) => (part.startsWith(':') ? segments[index] !== '' : part === segments[index]))
+  );
+}
+
+function split(path: string): string[] {
+  return path.replace(/\/+$/, '').split('/');
+}

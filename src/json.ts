@@ -1,0 +1,89 @@
+import { parse as losslessParse, stringify as losslessStringify } from 'lossless-json';
+
+/**
+ * A JSON number that a JavaScript number would change (`1.0`, `1e5`, 19 digits): kept as its own text, because
+ * run parameters belong to the host and Python tells 1 from 1.0. Everything else is a plain number.
+ */
+export class ExactNumber {
+  constructor(readonly text: string) {}
+
+  /** JSON.stringify cannot write a raw number on Node 20, so it is stopped here and the slow writer takes over. */
+  toJSON(): never {
+    throw new ExactNumberFound();
+  }
+}
+
+class ExactNumberFound extends Error {}
+
+/** The text was no JSON. `offset` is the position of the first wrong character. Never holds any of the text. */
+export class JsonSyntaxError extends Error {
+  constructor(readonly offset: number) {
+    super('not valid JSON');
+  }
+}
+
+const EXACT = /[:[,]\s*-?\d+(?:\.\d*0(?!\d)|\.?\d*[eE]|\d{15}|\.\d{15})/;
+const exactNumbers = [
+  {
+    test: (v: unknown) => v instanceof ExactNumber,
+    stringify: (v: unknown) => (v instanceof ExactNumber ? v.text : ''),
+  },
+];
+
+function readNumber(text: string): number | ExactNumber {
+  const value = Number(text);
+  return String(value) === text ? value : new ExactNumber(text);
+}
+
+/**
+ * Parses JSON; numbers that would be changed by it come back as ExactNumber. The last of equal keys counts.
+ * @throws JsonSyntaxError, which holds no part of the text (V8's own message quotes it)
+ */
+export function parseJson(text: string): unknown {
+  if (!EXACT.test(text) && !/^\s*-?\d/.test(text)) return parsePlainJson(text);
+  try {
+    return losslessParse(text, null, { parseNumber: readNumber, onDuplicateKey: ({ newValue }) => newValue });
+  } catch (error) {
+    throw new JsonSyntaxError(offsetOf(error));
+  }
+}
+
+/** Parses JSON into plain JavaScript values, for replies where no value of a host is passed on. */
+export function parsePlainJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new JsonSyntaxError(findOffset(text));
+  }
+}
+
+/** Writes JSON; an ExactNumber is written as it was read. */
+export function stringifyJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof ExactNumberFound)) throw error;
+    return losslessStringify(value, null, undefined, exactNumbers) ?? 'null';
+  }
+}
+
+/** Whether the orchestrator can store a number: it answers 500 on every list that holds one beyond 64 bits. */
+export function isStorableNumber(value: number | ExactNumber): boolean {
+  const text = value instanceof ExactNumber ? value.text : String(value);
+  if (!/^-?\d+$/.test(text)) return Number.isFinite(Number(text));
+  const integer = BigInt(text);
+  return integer >= -(2n ** 63n) && integer < 2n ** 64n;
+}
+
+function findOffset(text: string): number {
+  try {
+    losslessParse(text, null, { onDuplicateKey: ({ newValue }) => newValue });
+    return 0;
+  } catch (error) {
+    return offsetOf(error);
+  }
+}
+
+function offsetOf(error: unknown): number {
+  return Number(/at position (\d+)/.exec(error instanceof Error ? error.message : '')?.[1] ?? 0);
+}

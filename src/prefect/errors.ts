@@ -1,0 +1,44 @@
+export type UpstreamFailure =
+  | 'unreachable' // no connection, or it broke before a reply was there
+  | 'timeout' // the deadline of the host's request passed
+  | 'status' // a reply, but a bad one
+  | 'shape' // a 2xx that is not what Prefect sends there
+  | 'overloaded' // too many calls of ours are waiting already
+  | 'breaker'; // the orchestrator failed too often in a row: not asked at all
+
+export interface UpstreamErrorDetails {
+  status?: number;
+  /** The orchestrator's body, only for replies that hosts get as they are; never logged. */
+  text?: string;
+  /** What the orchestrator says was wrong, without its echo of the request. */
+  explanation?: unknown;
+  retryAfterSeconds?: number | undefined;
+  /** False where the request certainly never left: then even an unsafe call may be repeated. */
+  sent?: boolean;
+  cause?: unknown;
+}
+
+/** A call to the orchestrator failed. The message is safe to log: it holds no part of any body. */
+export class UpstreamError extends Error {
+  constructor(
+    readonly failure: UpstreamFailure,
+    readonly details: UpstreamErrorDetails = {},
+  ) {
+    super(`orchestrator: ${failure}${details.status === undefined ? '' : ` ${details.status}`}`, {
+      cause: details.cause,
+    });
+  }
+
+  get status(): number | undefined {
+    return this.details.status;
+  }
+
+  /** The orchestrator itself says that the thing does not exist. */
+  get isNotFound(): boolean {
+    return this.status === 404;
+  }
+
+  get isConflict(): boolean {
+    return this.status === 409;
+  }
+}

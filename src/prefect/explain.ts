@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { parsePlainJson } from '../json.js';
+
+const problem = z.object({
+  loc: z.array(z.union([z.string(), z.number()])).optional(),
+  msg: z.string(),
+  type: z.string().optional(),
+});
+const errorBody = z.object({
+  detail: z.unknown().optional(),
+  exception_message: z.string().optional(),
+  exception_detail: z.unknown().optional(),
+});
+
+const ownValues = z.object({ parameters: z.unknown(), data: z.unknown() }).partial();
+
+/**
+ * What the orchestrator said about an error, fit to be passed on: its `detail`, or message and list of problems.
+ * Prefect echoes the request (`request_body`, `input`, values inside messages): none of it comes through.
+ * @returns undefined where it said nothing usable (a login page, a cut reply)
+ */
+export function explain(text: string, requestBody?: unknown): unknown {
+  let json: unknown;
+  try {
+    json = parsePlainJson(text);
+  } catch {
+    return undefined;
+  }
+  const body = errorBody.safeParse(json);
+  if (!body.success) return undefined;
+  const hide = hider(requestBody);
+  const { detail, exception_message, exception_detail } = body.data;
+  if (typeof detail === 'string') return hide(detail);
+  const problems = z.array(problem).safeParse(exception_detail ?? detail);
+  if (problems.success) {
+    return problems.data.map(({ loc, msg, type }) => ({ loc, msg: hide(msg), type }));
+  }
+  return exception_message === undefined ? undefined : hide(exception_message);
+}
+
+/** Replaces the host's own values (parameters, block data) that show up in a text: a refused secret is not repeated. */
+function hider(requestBody: unknown): (text: string) => string {
+  const { data: { parameters, data } = {} } = ownValues.safeParse(requestBody);
+  const values = leaves([parameters, data])
+    .filter((value) => value.length >= 4)
+    .sort((a, b) => b.length - a.length);
+  return (text) => values.reduce((shown, value) => shown.replaceAll(value, '***'), text);
+}
+
+function leaves(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (typeof value === 'number') return [String(value)];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.values(value).flatMap(leaves);
+}

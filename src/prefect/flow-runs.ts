@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { parsePlainJson } from '../json.js';
+import { ShapeError, type PrefectSession } from './client.js';
+import { readPages, type PageSize, type Rows } from './pages.js';
+import { anyNumber, exact, plain } from './parse.js';
+import { path } from './path.js';
+import { setState, type NewState } from './states.js';
+
+const time = z.string().nullable();
+
+/** The fields of a flow run that are looked at; the object itself keeps all its keys. */
+export const flowRun = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  tags: z.array(z.string()),
+  deployment_id: z.string().nullable(),
+  state_type: z.string().nullable(),
+  state_name: z.string().nullable(),
+  start_time: time,
+  end_time: time,
+  expected_start_time: time,
+  total_run_time: anyNumber,
+  estimated_run_time: anyNumber,
+  work_queue_name: z.string().nullish(),
+  work_pool_name: z.string().nullish(),
+  parameters: z.record(z.string(), z.unknown()),
+});
+export type FlowRun = z.input<typeof flowRun>;
+
+const graphNode = z.object({
+  id: z.string(),
+  kind: z.enum(['flow-run', 'task-run']),
+  label: z.string(),
+  start_time: time,
+  end_time: time,
+  children: z.array(z.object({ id: z.string() })),
+});
+export type GraphNode = z.infer<typeof graphNode>;
+const graphV2 = z.object({
+  root_node_ids: z.array(z.string()),
+  nodes: z.array(z.tuple([z.string(), graphNode])),
+});
+
+const state = z.object({
+  type: z.string(),
+  name: z.string(),
+  state_details: z.object({ child_flow_run_id: z.string().nullish() }).nullish(),
+});
+const dependency = z.object({
+  id: z.string(),
+  state: state.nullish(),
+  total_run_time: anyNumber.nullish(),
+  estimated_run_time: anyNumber.nullish(),
+});
+export type TaskDependency = z.infer<typeof dependency>;
+
+const created = z.object({ id: z.string(), name: z.string() });
+
+interface ListOptions {
+  limit?: number | undefined;
+  ceiling: number;
+}
+
+/** A FlowRunFilter of Prefect's API and the filters of what runs belong to, e.g. `{flow_runs: {...}, deployments: {...}}`. */
+export type FlowRunQuery = Record<string, unknown> & { sort?: string };
+
+/** `GET /flow_runs/{id}`: the run's own text, once it is known to be JSON with this id. */
+export function readText(api: PrefectSession, id: string): Promise<string> {
+  return api.get(path`/flow_runs/${id}`, {
+    retry: 'read',
+    parse: (text) => {
+      if (!z.looseObject({ id: z.literal(id) }).safeParse(parsePlainJson(text)).success)
+        throw new ShapeError('another run');
+      return text;
+    },
+  });
+}
+
+/** `GET /flow_runs/{id}`: the run with all its keys. */
+export function read(api: PrefectSession, id: string): Promise<FlowRun> {
+  return api.get(path`/flow_runs/${id}`, { retry: 'read', parse: exact(flowRun) });
+}
+
+/** `POST /flow_runs/filter`, all pages. Rows keep their numbers as they were written. */
+export function list(
+  api: PrefectSession,
+  size: PageSize,
+  query: FlowRunQuery,
+  options: ListOptions,
+): Promise<Rows<FlowRun>> {
+  return pages(api, size, query, options, exact(z.array(flowRun)));
+}
+
+/** As `list`, faster, for replies that hold none of a host's own values. */
+export function listPlain(
+  api: PrefectSession,
+  size: PageSize,
+  query: FlowRunQuery,
+  options: ListOptions,
+): Promise<Rows<FlowRun>> {
+  return pages(api, size, query, options, plain(z.array(flowRun)));
+}
+
+function pages(
+  api: PrefectSession,
+  size: PageSize,
+  query: FlowRunQuery,
+  options: ListOptions,
+  parse: (text: string) => FlowRun[],
+) {
+  const fetchPage = (limit: number, offset: number) =>
+    api.post(path`/flow_runs/filter`, { body: { ...query, limit, offset }, retry: 'read', parse });
+  return readPages(size, fetchPage, options);
+}
+
+/** `DELETE /flow_runs/{id}` */
+export function remove(api: PrefectSession, id: string): Promise<void> {
+  return api.delete(path`/flow_runs/${id}`);
+}
+
+/**
+ * `POST /flow_runs/{id}/set_state`; `orElse` is a state type that counts as success, too.
+ * @throws UpstreamError also where the orchestrator answers but does not accept the state
+ */
+export function changeState(
+  api: PrefectSession,
+  id: string,
+  newState: NewState,
+  force: boolean | string,
+  orElse?: string,
+): Promise<void> {
+  return setState(api, path`/flow_runs/${id}/set_state`, newState, force, orElse);
+}
+
+/** `GET /flow_runs/{id}/graph-v2`: the nodes of one level, each with its children. */
+export function graph(api: PrefectSession, id: string): Promise<z.infer<typeof graphV2>> {
+  return api.get(path`/flow_runs/${id}/graph-v2`, { retry: 'read', parse: plain(graphV2) });
+}
+
+/**
+ * `GET /flow_runs/{id}/graph`: all task runs of a run with their states, however many, in one call. A subflow is in
+ * it as its parent task run, which carries the subflow's state and its id (`child_flow_run_id`).
+ */
+export function taskStates(api: PrefectSession, id: string): Promise<TaskDependency[]> {
+  return api.get(path`/flow_runs/${id}/graph`, { retry: 'read', parse: plain(z.array(dependency)) });
+}
+
+/**
+ * `POST /deployments/{id}/create_flow_run`. Carries an idempotency key of its own, so that a lost reply or a
+ * locked database does not make the run twice.
+ * @param scheduledTime ISO time; now where it is not given
+ */
+export function createFromDeployment(
+  api: PrefectSession,
+  deploymentId: string,
+  parameters: Record<string, unknown>,
+  scheduledTime?: string,
+): Promise<{ id: string; name: string }> {
+  return api.post(path`/deployments/${deploymentId}/create_flow_run`, {
+    body: {
+      parameters,
+      state: {
+        type: 'SCHEDULED',
+        state_details: { scheduled_time: scheduledTime ?? new Date().toISOString() },
+      },
+      idempotency_key: `prefect-proxy-${randomUUID()}`,
+    },
+    retry: 'idempotent',
+    parse: plain(created),
+  });
+}

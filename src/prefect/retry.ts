@@ -1,0 +1,43 @@
+import { UpstreamError } from './errors.js';
+
+/**
+ * How often a call may be repeated is a property of the route, not of its method (most of Prefect's reads are POST):
+ * - read: changes nothing
+ * - idempotent: doing it twice is doing it once (upserts, PATCH with values, DELETE, creation with an idempotency key)
+ * - create: twice would be refused or made twice, but a 503 says that nothing was made
+ * - unsafe: may not be repeated once it was sent (`set_state`)
+ */
+export type RetryClass = 'read' | 'idempotent' | 'create' | 'unsafe';
+
+const MAX_DELAY_SECONDS = 4;
+
+/** Whether a failed call may be sent again. Each line is one rule. */
+export function shouldRetry(error: UpstreamError, retry: RetryClass): boolean {
+  const isRepeatable = retry === 'read' || retry === 'idempotent';
+  if (error.failure === 'unreachable') return isRepeatable || error.details.sent === false;
+  // A reply that is no JSON or was cut: the next one may be whole.
+  if (error.failure === 'shape') return retry === 'read';
+  if (error.failure !== 'status' || error.status === undefined) return false;
+  // 429: it was not even looked at.
+  if (error.status === 429) return true;
+  // 503 is what SQLite's "database is locked" looks like: routine, and rolled back.
+  if (error.status === 503) return retry !== 'unsafe';
+  return isRepeatable && error.status >= 500 && error.status !== 501;
+}
+
+/**
+ * Seconds to wait before the next attempt: exponential with full jitter, or what the orchestrator asked for.
+ * @param attempt 0 for the first repetition
+ */
+export function retryDelay(error: UpstreamError, attempt: number, baseSeconds: number): number {
+  if (error.details.retryAfterSeconds !== undefined) return error.details.retryAfterSeconds;
+  return Math.random() * Math.min(MAX_DELAY_SECONDS, baseSeconds * 2 ** attempt);
+}
+
+/** Seconds of a Retry-After header, given as seconds or as a date. */
+export function parseRetryAfter(value: string | undefined, now = Date.now()): number | undefined {
+  if (!value) return undefined;
+  if (/^\d+$/.test(value)) return Number(value);
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, (date - now) / 1000);
+}

@@ -1,0 +1,17 @@
+import type { Router } from '../http/router.js';
+import type { BlockTypes } from '../services/block-types.js';
+import type { DeploymentDefaults } from '../services/deployments.js';
+import type { RunPoller } from '../services/poll.js';
+import type { ListLimits } from '../services/rows.js';
+
+/** What the routes are given: where to add themselves, and what outlives a request. */
+export interface RouteContext {
+  router: Router;
+  limits: ListLimits;
+  blockTypes: BlockTypes;
+  poller: RunPoller;
+  deploymentDefaults: DeploymentDefaults;
+}
+
+/** An id for the examples of the API documentation. */
+export const EXAMPLE_ID = '6a1c9c1e-0f5b-4a3e-9d53-0e9c6f6b2f11';

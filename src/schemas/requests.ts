@@ -1,0 +1,117 @@
+import { z } from '@hono/zod-openapi';
+import {
+  bool,
+  count,
+  datetime,
+  dict,
+  idInPath,
+  int,
+  orNull,
+  portText,
+  str,
+  timeOrEmpty,
+  uuid,
+  uuidOrEmpty,
+} from './lax.js';
+
+export const airbyteServerCreate = z
+  .object({
+    blockName: str,
+    serverHost: str,
+    serverPort: portText,
+    apiVersion: str,
+    useSSL: bool.default(false),
+  })
+  .openapi('AirbyteServerCreate');
+
+export const airbyteServerUpdate = z
+  .object({
+    blockName: str,
+    serverHost: orNull(str),
+    serverPort: orNull(portText),
+    apiVersion: orNull(str),
+    username: orNull(str),
+    password: orNull(str),
+    useSSL: orNull(bool),
+  })
+  .openapi('AirbyteServerUpdate');
+
+export const airbyteConnection = z
+  .object({
+    serverBlockName: str,
+    connectionId: str,
+    connectionBlockName: str,
+    connectionName: str.default(''),
+    extra: dict.default({}),
+  })
+  .openapi('AirbyteConnection');
+
+export const secret = z.object({ secret: str, blockName: str }).openapi('Secret');
+
+const scheduleAndPlace = { cron: orNull(str), work_queue_name: orNull(str), work_pool_name: orNull(str) };
+
+export const deploymentCreate = z
+  .object({
+    flow_name: str,
+    deployment_name: str,
+    org_slug: str,
+    deployment_params: dict,
+    ...scheduleAndPlace,
+  })
+  .openapi('DeploymentCreate');
+
+export const deploymentUpdate = z
+  .object({ deployment_params: dict.default({}), ...scheduleAndPlace })
+  .openapi('DeploymentUpdate');
+
+export const deploymentFilter = z
+  .object({ org_slug: str, deployment_ids: z.array(uuid).nullable() })
+  .openapi('DeploymentFilter');
+
+/** A free object of which one key is looked at, so that its absence gets the contract's own words. */
+export const entrypoint = dict.openapi('Entrypoint', {
+  type: 'object',
+  properties: { entrypoint: { type: 'string' } },
+  required: ['entrypoint'],
+});
+
+export const runParameters = orNull(dict);
+
+export const scheduledRun = z
+  .object({ runParams: dict, scheduledTime: orNull(datetime) })
+  .openapi('ScheduledRun');
+
+export const runName = z.object({ name: str }).openapi('RunName');
+export const retry = z.object({ minutes: int }).openapi('Retry');
+
+export const cancel = z
+  .object({
+    state: z.object({ name: str, type: z.literal('CANCELLING') }),
+    force: str.openapi({ example: 'True' }),
+  })
+  .openapi('Cancel');
+
+export const lateRuns = z
+  .object({
+    deployment_id: orNull(uuidOrEmpty),
+    work_pool_name: orNull(str),
+    work_queue_name: orNull(str),
+    limit: int.default(1),
+    before_start_time: orNull(datetime),
+    after_start_time: orNull(datetime),
+    exclude_flow_run_ids: z.array(uuid).default([]),
+  })
+  .openapi('LateRuns');
+
+export const workers = z
+  .object({
+    work_queue_names: z.array(str).default([]),
+    work_pool_names: z.array(str).default([]),
+    status: str.default('ONLINE'),
+  })
+  .openapi('Workers');
+
+export const flowRunPath = z.object({ flow_run_id: idInPath });
+export const deploymentPath = z.object({ deployment_id: idInPath });
+export const rowLimit = count.default(0).openapi({ description: '0: no limit' });
+export { count, idInPath, int, str, timeOrEmpty, uuid, uuidOrEmpty };

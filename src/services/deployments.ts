@@ -1,0 +1,144 @@
+import { AppError } from '../errors.js';
+import type { PrefectSession } from '../prefect/client.js';
+import * as deployments from '../prefect/deployments.js';
+import type { Deployment } from '../prefect/deployments.js';
+import * as flows from '../prefect/flows.js';
+import type { ListLimits } from './rows.js';
+
+/** What every deployment made here has in common: where workers find the flow, and where its runs go by default. */
+export interface DeploymentDefaults {
+  flowName: string;
+  entrypoint: string;
+  pullSteps: Record<string, unknown>[];
+  parameterSchema: Record<string, unknown>;
+  workPoolName: string;
+  workQueueName: string;
+}
+
+interface SchedulePlace {
+  cron: string | null;
+  work_queue_name: string | null;
+  work_pool_name: string | null;
+}
+
+export interface NewDeployment extends SchedulePlace {
+  deployment_name: string;
+  org_slug: string;
+  deployment_params: Record<string, unknown>;
+}
+
+/**
+ * Creates a deployment of the pipeline flow, or overwrites the organisation's own one of that name.
+ * @returns its id
+ * @throws AppError 409 where the name belongs to another organisation
+ */
+export async function create(
+  api: PrefectSession,
+  limits: ListLimits,
+  defaults: DeploymentDefaults,
+  wanted: NewDeployment,
+) {
+  const { deployment_name: name, org_slug: orgSlug, deployment_params: parameters, cron } = wanted;
+  const sameName = {
+    flows: { name: { any_: [defaults.flowName] } },
+    deployments: { name: { any_: [name] } },
+  };
+  const [flowId, existing] = await Promise.all([
+    flows.ensure(api, defaults.flowName),
+    deployments.list(api, limits.size, sameName, limits.ceiling),
+  ]);
+  if (existing.rows.some(({ tags }) => tags.length > 0 && !tags.includes(orgSlug))) {
+    throw new AppError('conflict', 'failed to create deployment', {
+      upstream: 'a deployment of that name belongs to another organisation',
+    });
+  }
+  return deployments.upsert(api, {
+    name,
+    flow_id: flowId,
+    entrypoint: defaults.entrypoint,
+    pull_steps: defaults.pullSteps,
+    parameters,
+    parameter_openapi_schema: defaults.parameterSchema,
+    enforce_parameter_schema: true,
+    tags: [orgSlug],
+    work_pool_name: wanted.work_pool_name || defaults.workPoolName,
+    work_queue_name: wanted.work_queue_name || defaults.workQueueName,
+    schedules: cron ? [cronSchedule(cron, true)] : [],
+    paused: false,
+  });
+}
+
+/**
+ * Replaces a deployment's parameters and schedule; its pool and queue only where given. A deployment that is switched
+ * off stays off, and so does its new schedule: active and paused say the same after each call.
+ */
+export async function update(
+  api: PrefectSession,
+  id: string,
+  wanted: SchedulePlace & { deployment_params: Record<string, unknown> },
+): Promise<void> {
+  const existing = await deployments.read(api, id);
+  const { cron, work_queue_name: queue, work_pool_name: givenPool } = wanted;
+  // A queue without its pool would be looked for in the default pool, and the deployment moved there.
+  const pool = givenPool || (queue ? existing.work_pool_name : null);
+  const fields = {
+    parameters: wanted.deployment_params,
+    ...(pool ? { work_pool_name: pool } : {}),
+    ...(queue ? { work_queue_name: queue } : {}),
+  };
+  const schedule = cron ? cronSchedule(cron, !existing.paused) : undefined;
+  const hasSlugs = existing.schedules.length > 0 && existing.schedules.every(({ slug }) => slug);
+  if (!hasSlugs) {
+    await deployments.update(api, id, { ...fields, schedules: schedule ? [schedule] : [] });
+    return;
+  }
+  // Schedules with slugs (as `prefect deploy` makes them) are not replaced by PATCH but merged: the old ones go one by one.
+  const slug = 'prefect-proxy';
+  await deployments.update(api, id, {
+    ...fields,
+    ...(schedule ? { schedules: [{ ...schedule, slug }] } : {}),
+  });
+  const old = existing.schedules.filter((one) => !schedule || one.slug !== slug);
+  await Promise.all(old.map((one) => deployments.removeSchedule(api, id, one.id)));
+}
+
+/** Switches a deployment's schedules and the deployment itself on or off; nothing else of them changes. */
+export async function setActive(api: PrefectSession, id: string, active: boolean): Promise<void> {
+  const { schedules, paused } = await deployments.read(api, id);
+  const schedulesDone = schedules
+    .filter((schedule) => schedule.active !== active)
+    .map((schedule) => deployments.setScheduleActive(api, id, schedule.id, active));
+  const deploymentDone = paused === active ? [deployments.update(api, id, { paused: !active })] : [];
+  await Promise.all([...schedulesDone, ...deploymentDone]);
+}
+
+/** The deployments of an organisation: these, or all where null. */
+export async function list(
+  api: PrefectSession,
+  { size, ceiling }: ListLimits,
+  orgSlug: string,
+  ids: string[] | null,
+) {
+  if (ids?.length === 0) return { rows: [] };
+  const filter = { tags: { all_: [orgSlug] }, ...(ids ? { id: { any_: ids } } : {}) };
+  const found = await deployments.list(api, size, { deployments: filter }, ceiling);
+  return { ...found, rows: found.rows.map(asReply) };
+}
+
+/** A deployment as hosts read it: cron and activity are those of its first schedule. */
+export function asReply(deployment: Deployment) {
+  const [first] = deployment.schedules;
+  return {
+    name: deployment.name,
+    deploymentId: deployment.id,
+    tags: deployment.tags,
+    cron: first?.schedule.cron ?? '',
+    isScheduleActive: first?.active ?? false,
+    parameters: deployment.parameters,
+    entrypoint: deployment.entrypoint,
+  };
+}
+
+function cronSchedule(cron: string, active: boolean) {
+  return { schedule: { cron, timezone: null, day_or: true }, active };
+}
