@@ -1,0 +1,205 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { access, type Access, type AccessOptions } from './access.js';
+import { blockTypeRoutes } from './block-types.js';
+import { blockRoutes } from './blocks.js';
+import { deploymentRoutes } from './deployments.js';
+import { flowRunRoutes } from './flow-runs.js';
+import { flowRoutes } from './flows.js';
+import { graphRoutes } from './graph.js';
+import { ORIGIN, respond, type Route } from './http.js';
+import { logRoutes } from './logs.js';
+import { answer } from './router.js';
+import { State } from './state.js';
+import { addStockBlocks } from './stock-blocks.js';
+import { systemRoutes } from './system.js';
+import { taskRunRoutes } from './task-runs.js';
+import { workPoolRoutes } from './work-pools.js';
+
+export interface RecordedCall {
+  method: string;
+  /** After /api, without the query. */
+  path: string;
+  search: string;
+  headers: Record<string, string>;
+  /** Parsed where it is JSON, else its text; null where there is none. */
+  body: unknown;
+}
+
+/** Looked at before the handlers; the first fault that returns something decides. */
+export type Fault = (call: RecordedCall) =>
+  | undefined
+  | 'hang'
+  | 'reset'
+  /** Sends the headers with the full content-length and half of the body, then destroys the socket. */
+  | 'truncate'
+  | { status: number; body?: string; headers?: Record<string, string> }
+  | { delayMs: number };
+
+export interface MockOptions extends AccessOptions {
+  pageLimit?: number;
+  version?: string;
+}
+
+export interface MockOrchestrator {
+  /** Ends in /api. */
+  url: string;
+  calls: RecordedCall[];
+  /** Requests that no handler knows; each was answered 500. A test asserts that this is empty. */
+  unexpected: string[];
+  inFlight(): number;
+  maxInFlight(): number;
+  /** Clears calls, unexpected, faults and the high-water mark, not the state. */
+  reset(): void;
+  fault(fault: Fault): void;
+  close(): Promise<void>;
+}
+
+export async function startMockOrchestrator(options: MockOptions = {}): Promise<MockOrchestrator> {
+  const state = new State(options.version ?? '3.8.8', options.pageLimit ?? 200);
+  addStockBlocks(state);
+  const guard = access(options);
+  const routes = [...guard.routes, ...allRoutes(state)];
+  const mock = new Mock(routes, guard);
+  const server = createServer((request, response) => {
+    void mock.serve(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return mock.publish(`http://127.0.0.1:${port}/api`, server);
+}
+
+function allRoutes(state: State): Route[] {
+  return [
+    ...systemRoutes(state),
+    ...flowRoutes(state),
+    ...flowRunRoutes(state),
+    ...graphRoutes(state),
+    ...taskRunRoutes(state),
+    ...logRoutes(state),
+    ...deploymentRoutes(state),
+    ...blockTypeRoutes(state),
+    ...blockRoutes(state),
+    ...workPoolRoutes(state),
+  ];
+}
+
+class Mock {
+  private readonly calls: RecordedCall[] = [];
+  private readonly unexpected: string[] = [];
+  private faults: Fault[] = [];
+  private busy = 0;
+  private mostBusy = 0;
+
+  constructor(
+    private readonly routes: Route[],
+    private readonly guard: Access,
+  ) {}
+
+  publish(url: string, server: Server): MockOrchestrator {
+    return {
+      url,
+      calls: this.calls,
+      unexpected: this.unexpected,
+      inFlight: () => this.busy,
+      maxInFlight: () => this.mostBusy,
+      reset: () => {
+        this.calls.length = 0;
+        this.unexpected.length = 0;
+        this.faults = [];
+        this.mostBusy = this.busy;
+      },
+      fault: (fault) => this.faults.push(fault),
+      close: () =>
+        new Promise((resolve) => {
+          server.close(() => {
+            resolve();
+          });
+          server.closeAllConnections();
+        }),
+    };
+  }
+
+  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.busy += 1;
+    this.mostBusy = Math.max(this.mostBusy, this.busy);
+    response.once('close', () => {
+      this.busy -= 1;
+    });
+    const content = await contentOf(request).catch(() => undefined);
+    if (content === undefined) return;
+    const url = new URL(request.url ?? '/', ORIGIN);
+    const call = record(request, url, content);
+    this.calls.push(call);
+    const fault = this.faults.map((look) => look(call)).find((effect) => effect !== undefined);
+    if (fault === 'hang') return;
+    if (fault === 'reset') {
+      request.socket.resetAndDestroy();
+      return;
+    }
+    if (typeof fault === 'object' && 'delayMs' in fault) await sleep(fault.delayMs);
+    const reply =
+      typeof fault === 'object' && 'status' in fault
+        ? new Response(fault.status === 204 ? null : (fault.body ?? ''), {
+            status: fault.status,
+            headers: fault.headers ?? { 'content-type': 'application/json' },
+          })
+        : await this.reply(url, call, content);
+    await send(request, response, reply, fault === 'truncate');
+  }
+
+  private async reply(url: URL, call: RecordedCall, content: string): Promise<Response> {
+    const headers = new Headers(call.headers);
+    const refused = this.guard.check(call.method, call.path, headers);
+    if (refused !== undefined) return refused;
+    const body = content === '' || call.method === 'GET' ? null : content;
+    const known = await answer(this.routes, new Request(url, { method: call.method, headers, body }));
+    if (known !== undefined) return known;
+    this.unexpected.push(`${call.method} ${call.path}${call.search}`);
+    return respond(500, { detail: `The mock orchestrator knows no ${call.method} ${call.path}` });
+  }
+}
+
+async function contentOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function record(request: IncomingMessage, url: URL, content: string): RecordedCall {
+  const headers = Object.fromEntries(
+    Object.entries(request.headers).map(([key, value]) => [
+      key,
+      Array.isArray(value) ? value.join(', ') : (value ?? ''),
+    ]),
+  );
+  const path = url.pathname.replace(/^\/api(?=\/|$)/, '');
+  return { method: request.method ?? 'GET', path, search: url.search, headers, body: parsed(content) };
+}
+
+function parsed(content: string): unknown {
+  if (content === '') return null;
+  try {
+    return JSON.parse(content);
+  } catch {
+    return content;
+  }
+}
+
+async function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reply: Response,
+  truncate: boolean,
+): Promise<void> {
+  const content = Buffer.from(await reply.arrayBuffer());
+  const headers: Record<string, string> = Object.fromEntries(reply.headers.entries());
+  if (reply.status !== 204) headers['content-length'] = String(content.length);
+  response.writeHead(reply.status, headers);
+  if (!truncate) {
+    response.end(content);
+    return;
+  }
+  response.write(content.subarray(0, Math.floor(content.length / 2)), () => request.socket.destroy());
+}

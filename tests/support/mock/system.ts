@@ -1,0 +1,6 @@
+import { route, type Route } from './http.js';
+import type { State } from './state.js';
+
+export function systemRoutes(state: State): Route[] {
+  return [route('get', '/health', () => true), route('get', '/admin/version', () => state.version)];
+}
