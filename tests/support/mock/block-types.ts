@@ -1,4 +1,4 @@
-import { conflict, created, notFound, Refusal, Reply, route, type Route } from './http.js';
+import { conflict, created, noContent, notFound, Refusal, Reply, route, type Route } from './http.js';
 import { ids, join, limit, limitOf, matchWord, names, offset, operator } from './filters.js';
 import { compare } from './flows.js';
 import { isObj, pythonDumps, sha256, type Obj } from './json.js';
@@ -157,6 +157,17 @@ export function blockTypeRoutes(state: State): Route[] {
       return found.slice(wanted.offset, wanted.offset + most).map(typeView);
     }),
     route('get', '/block_types/:id', ({ params: { id = '' } }) => readType(state.blockTypes.get(id))),
+    route('delete', '/block_types/:id', ({ params: { id = '' } }) => {
+      const type = state.blockTypes.get(id);
+      if (type === undefined) throw notFound('Block type not found');
+      if (type.protected) throw new Refusal(403, { detail: 'protected block types cannot be deleted.' });
+      state.blockTypes.delete(id);
+      for (const schema of state.blockSchemas.values())
+        if (schema.typeId === id) state.blockSchemas.delete(schema.id);
+      for (const item of state.blockDocuments.values())
+        if (item.typeId === id) state.blockDocuments.delete(item.id);
+      return noContent();
+    }),
     route('get', '/block_types/slug/:slug', ({ params }) =>
       readType(find(state.blockTypes, (type) => type.slug === params['slug'])),
     ),

@@ -11,7 +11,8 @@ import {
 } from './http.js';
 import { limit, limitOf, offset, page, related, relatedOnly } from './filters.js';
 import { DEPLOYMENT_SORTS, deploymentView, findDeployments, markReady } from './deployment-model.js';
-import { deleteFlowRun, paged, viewAll } from './flow-runs.js';
+import { deleteFlowRun } from './deletes.js';
+import { paged, viewAll } from './flow-runs.js';
 import { isObj } from './json.js';
 import { schemaTrouble } from './parameters.js';
 import { AGENT_POOL, agentQueue, defaultQueue, ensureQueue, poolByName } from './queues.js';
@@ -25,6 +26,7 @@ import {
   bool,
   defaulted,
   dict,
+  field,
   list,
   model,
   oneOf,
@@ -53,7 +55,7 @@ const common = {
   infrastructure_document_id: optional(uuid),
   version_info: optional(anything),
 };
-const create = model({
+const createFields = model({
   name: text,
   flow_id: uuid,
   paused: defaulted(bool, () => false),
@@ -62,6 +64,11 @@ const create = model({
   parameters: optional(dict),
   labels: optional(dict),
   ...common,
+});
+/** Parameters left out are put into the body before it is looked at: the echo of a refusal shows them. */
+const create = field((input, loc, problems) => {
+  if (isObj(input) && !('parameters' in input)) input['parameters'] = {};
+  return createFields.parse(input, loc, problems);
 });
 const update = model({
   paused: optional(bool),

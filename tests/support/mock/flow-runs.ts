@@ -12,6 +12,7 @@ import {
 import { limit, limitOf, offset, page, related, relatedOnly } from './filters.js';
 import { findFlowRuns, FLOW_RUN_SORTS, flowRunView, newFlowRun } from './flow-run-model.js';
 import { beyond64Bits, isObj } from './json.js';
+import { deleteFlowRun } from './deletes.js';
 import { enterFlowRunState, setFlowRunState } from './orchestrate.js';
 import { makeState, plainState, stateCreate, type StateCreate } from './run-states.js';
 import { find, type FlowRun, type State } from './state.js';
@@ -63,8 +64,8 @@ const update = model({
 
 export const setState = params({ state: stateCreate, force: defaulted(bool, () => false) });
 const sort = defaulted(oneOf(...FLOW_RUN_SORTS), () => 'ID_DESC' as const);
-const filter = params({ sort, limit, offset, ...related });
-const paginate = params({ sort, limit, page, ...related });
+const filter = params({ limit, sort, offset, ...related });
+const paginate = params({ limit, sort, page, ...related });
 
 export function flowRunRoutes(state: State): Route[] {
   const read = (id: string | undefined): FlowRun => {
@@ -90,11 +91,6 @@ export function flowRunRoutes(state: State): Route[] {
       const found = findFlowRuns(state, wanted, wanted.sort);
       return paged(state, wanted, found, (runs) => viewAll(state, runs));
     }),
-    route('get', '/flow_runs/:id', ({ params: { id } }) => flowRunView(state, read(id))),
-    route('delete', '/flow_runs/:id', ({ params: { id } }) => {
-      deleteFlowRun(state, read(id));
-      return noContent();
-    }),
     route('patch', '/flow_runs/:id', async (call) => {
       const wanted = await call.read(update);
       const run = read(call.params['id']);
@@ -103,6 +99,11 @@ export function flowRunRoutes(state: State): Route[] {
       run.tags = wanted.tags ?? run.tags;
       run.infrastructurePid = wanted.infrastructure_pid ?? run.infrastructurePid;
       run.updated = nowMillis();
+      return noContent();
+    }),
+    route('get', '/flow_runs/:id', ({ params: { id } }) => flowRunView(state, read(id))),
+    route('delete', '/flow_runs/:id', ({ params: { id } }) => {
+      deleteFlowRun(state, read(id));
       return noContent();
     }),
     route('patch', '/flow_runs/:id/labels', async (call) => {
@@ -202,21 +203,12 @@ export function insertFlowRun(
   const key = run.idempotencyKey;
   const twin = (other: FlowRun) => other.flowId === run.flowId && other.idempotencyKey === key;
   const existing = key === null ? undefined : find(state.flowRuns, twin);
+  // The upsert by key leaves out a column that the plain insert fills.
+  if (key !== null && Object.keys(run.jobVariables ?? {}).length === 0) run.jobVariables = null;
   if (existing !== undefined) return new Reply(200, flowRunView(state, existing));
   // Result metadata of an unknown kind is taken by set_state, and breaks a creation.
   if (isObj(wanted?.data) && wanted.data['type'] === undefined) throw serverError();
   state.flowRuns.set(run.id, run);
   enterFlowRunState(state, run, wanted === null ? plainState(type) : makeState(wanted));
   return created(flowRunView(state, run));
-}
-
-export function deleteFlowRun(state: State, run: FlowRun): void {
-  state.flowRuns.delete(run.id);
-  const tasks = [...state.taskRuns.values()].filter((task) => task.flowRunId === run.id);
-  for (const task of tasks) {
-    state.taskRuns.delete(task.id);
-    for (const child of state.flowRuns.values())
-      if (child.parentTaskRunId === task.id) child.parentTaskRunId = null;
-  }
-  state.logs = state.logs.filter((log) => log.flowRunId !== run.id);
 }

@@ -1,4 +1,5 @@
-import { created, notFound, Reply, route, type Route } from './http.js';
+import { deleteFlowRun } from './deletes.js';
+import { created, noContent, notFound, Reply, route, type Route } from './http.js';
 import {
   flowFilter,
   limit,
@@ -70,6 +71,13 @@ export function flowRoutes(state: State): Route[] {
       }
     }),
     route('get', '/flows/name/:name', ({ params }) => orNotFound(byName(params['name'] ?? ''))),
+    route('delete', '/flows/:id', ({ params: { id = '' } }) => {
+      if (!state.flows.delete(id)) throw notFound('Flow not found');
+      for (const item of state.deployments.values())
+        if (item.flowId === id) state.deployments.delete(item.id);
+      for (const run of state.flowRuns.values()) if (run.flowId === id) deleteFlowRun(state, run);
+      return noContent();
+    }),
     route('get', '/flows/:id', ({ params }) => orNotFound(state.flows.get(params['id'] ?? ''))),
   ];
 }

@@ -97,7 +97,11 @@ function body(content: string): unknown {
   try {
     return parseJson(content);
   } catch {
-    throw invalid([{ type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {} }], content);
+    const ctx = { error: 'Expecting value' };
+    throw invalid(
+      [{ type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {}, ctx }],
+      content,
+    );
   }
 }
 

@@ -46,7 +46,7 @@ export interface MockOrchestrator {
   /** Ends in /api. */
   url: string;
   calls: RecordedCall[];
-  /** Requests that no handler knows; each was answered 500. A test asserts that this is empty. */
+  /** Requests that no handler knows, answered 500 (405 or 307 where the server's router says so). A test asserts that this is empty. */
   unexpected: string[];
   inFlight(): number;
   maxInFlight(): number;
@@ -154,9 +154,9 @@ class Mock {
     const refused = this.guard.check(call.method, call.path, headers);
     if (refused !== undefined) return refused;
     const body = content === '' || call.method === 'GET' ? null : content;
-    const known = await answer(this.routes, new Request(url, { method: call.method, headers, body }));
-    if (known !== undefined) return known;
-    this.unexpected.push(`${call.method} ${call.path}${call.search}`);
+    const found = await answer(this.routes, new Request(url, { method: call.method, headers, body }));
+    if (found?.known !== true) this.unexpected.push(`${call.method} ${call.path}${call.search}`);
+    if (found !== undefined) return found.response;
     return respond(500, { detail: `The mock orchestrator knows no ${call.method} ${call.path}` });
   }
 }

@@ -43,7 +43,7 @@ const RRULE = 'RRuleSchedule';
 const schedule = field((input, loc, problems): Obj => {
   const given = isObj(input) ? input : {};
   const { cron, interval, rrule, timezone } = given;
-  if (typeof cron === 'string' && !isCron(cron)) problems.push(...unionProblems(given, cron, loc));
+  if (typeof cron === 'string') problems.push(...cronProblems(given, cron, loc));
   if (cron !== undefined) return { cron, timezone: timezone ?? null, day_or: given['day_or'] ?? true };
   if (interval !== undefined) {
     const anchor_date = given['anchor_date'] ?? formatTime(nowMillis());
@@ -65,7 +65,30 @@ const missing = (loc: Problem['loc'], input: unknown): Problem => ({
   input,
 });
 
-function unionProblems(given: Obj, cron: string, loc: Problem['loc']): Problem[] {
+function cronProblems(given: Obj, cron: string, loc: Problem['loc']): Problem[] {
+  const zone = given['timezone'];
+  const error = (at: string[], words: string, input: unknown): Problem => ({
+    type: 'value_error',
+    loc: [...loc, CRON, ...at],
+    msg: `Value error, ${words}`,
+    input,
+    ctx: { error: {} },
+  });
+  if (!isCron(cron)) return union(given, cron, loc, error(['cron'], `Invalid cron string: "${cron}"`, cron));
+  if (typeof zone !== 'string' || isZone(zone)) return [];
+  const hint = '(specify in IANA tzdata format, for example, America/New_York)';
+  return union(given, cron, loc, error([], `Invalid timezone: "${zone}" ${hint}`, given));
+}
+
+function isZone(zone: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
+function union(given: Obj, cron: string, loc: Problem['loc'], own: Problem): Problem[] {
   const extra = (kind: string): Problem => ({
     type: 'extra_forbidden',
     loc: [...loc, kind, 'cron'],
@@ -75,13 +98,7 @@ function unionProblems(given: Obj, cron: string, loc: Problem['loc']): Problem[]
   return [
     missing([...loc, INTERVAL, 'interval'], given),
     extra(INTERVAL),
-    {
-      type: 'value_error',
-      loc: [...loc, CRON, 'cron'],
-      msg: `Value error, Invalid cron string: "${cron}"`,
-      input: cron,
-      ctx: { error: {} },
-    },
+    own,
     missing([...loc, RRULE, 'rrule'], given),
     extra(RRULE),
   ];

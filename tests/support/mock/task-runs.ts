@@ -79,8 +79,8 @@ const related = {
 const relatedOnly = params(related);
 type Related = ReturnType<typeof relatedOnly.parse>;
 const sort = defaulted(oneOf(...SORTS), () => 'ID_DESC' as const);
-const filter = params({ sort, limit, offset, ...related });
-const paginate = params({ sort, limit, page, ...related });
+const filter = params({ limit, sort, offset, ...related });
+const paginate = params({ limit, sort, page, ...related });
 
 export function taskRunView(run: TaskRun): Obj {
   const base = {

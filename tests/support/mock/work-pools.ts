@@ -99,6 +99,13 @@ export function workPoolRoutes(state: State): Route[] {
       return found.slice(wanted.offset, wanted.offset + most).map((item) => poolView(state, item));
     }),
     route('get', '/work_pools/:pool', ({ params }) => poolView(state, pool(params))),
+    route('delete', '/work_pools/:pool', ({ params }) => {
+      const { id } = pool(params);
+      state.pools.delete(id);
+      for (const queue of state.queues.values()) if (queue.poolId === id) state.queues.delete(queue.id);
+      for (const worker of state.workers.values()) if (worker.poolId === id) state.workers.delete(worker.id);
+      return noContent();
+    }),
     route('post', '/work_pools/:pool/queues', async (call) => {
       const wanted = await call.read(queueCreate);
       const owner = pool(call.params);
