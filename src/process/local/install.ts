@@ -62,12 +62,13 @@ export async function installLock(
   try {
     const config = uvSettings((await pip('config', 'list')).lines);
     if (config && (await pip('install', '--quiet', UV)).code === 0) {
-      const args = ['pip', 'install', '--compile-bytecode', '--python', python, '-r', lockFile];
+      const args = ['pip', 'install', '--no-deps', '--compile-bytecode', '--python', python, '-r', lockFile];
       const env = { ...config, ...how.env };
       if ((await exec(join(dir, 'bin', 'uv'), args, { ...options, env })).code === 0) return;
     }
     counter.restart();
-    const { code, lines } = await pip('install', '--progress-bar', 'off', '-r', lockFile);
+    // The lock is complete. Left to look at dependencies, pip refuses those with extras: they carry no hash of their own.
+    const { code, lines } = await pip('install', '--no-deps', '--progress-bar', 'off', '-r', lockFile);
     if (code !== 0) throw new LocalStackError(failed(lines));
   } finally {
     counter.stop();
