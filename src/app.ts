@@ -2,7 +2,8 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Config } from './config.js';
 import { AppError, errorReply } from './errors.js';
 import { requestLog } from './http/request-log.js';
-import { Router, type App, type Env } from './http/router.js';
+import { jsonReply, type Env } from './http/reply.js';
+import { Router, type App } from './http/router.js';
 import { allowedMethod, separatePath } from './http/routing.js';
 import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
@@ -37,7 +38,7 @@ export function createApp({ config, client, logger }: AppDeps): App {
     const state = c.get('state');
     state.error = error instanceof AppError ? error.cause : error;
     const { status, headers, body } = errorReply(error, state.requestId);
-    return c.json(body, status, headers);
+    return jsonReply(c, JSON.stringify(body), status, headers);
   });
   app.notFound((c) => {
     throw unknownRoute(app, c.req.path, c.req.method);
@@ -45,7 +46,7 @@ export function createApp({ config, client, logger }: AppDeps): App {
 
   app.get('/healthz', (c) => {
     c.get('state').route = '/healthz';
-    return c.json({ status: 'ok' });
+    return jsonReply(c, '{"status":"ok"}');
   });
   addRoutes({
     router: new Router(app, { client, maxBodyBytes: config.MAX_BODY_BYTES }),
@@ -54,10 +55,10 @@ export function createApp({ config, client, logger }: AppDeps): App {
     poller: new RunPoller(),
     deploymentDefaults: deploymentDefaults(config),
   });
-  const document = openApiDocument(app);
+  const document = JSON.stringify(openApiDocument(app));
   app.get('/openapi.json', (c) => {
     c.get('state').route = '/openapi.json';
-    return c.json(document);
+    return jsonReply(c, document);
   });
   return app;
 }

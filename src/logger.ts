@@ -26,15 +26,8 @@ const MAX_FILES = 5;
 
 /** @throws Error where the directory cannot be made or written to */
 export function createLogger({ level, directory, readable }: LoggerOptions): Logger {
-  const json = winston.format((info) => {
-    const { level: severity, message, ...fields } = info;
-    return {
-      ...info,
-      [MESSAGE]: JSON.stringify({ time: new Date().toISOString(), level: severity, message, ...fields }),
-    };
-  })();
   const transports: winston.transport[] = [
-    new winston.transports.Console({ format: readable ? short() : json }),
+    new winston.transports.Console({ format: written(readable ? shortLine : jsonLine) }),
   ];
   if (directory) {
     mkdirSync(directory, { recursive: true });
@@ -42,14 +35,15 @@ export function createLogger({ level, directory, readable }: LoggerOptions): Log
     transports.push(
       new winston.transports.File({
         filename,
-        format: json,
+        format: written(jsonLine),
         maxsize: MAX_FILE_BYTES,
         maxFiles: MAX_FILES,
         tailable: true,
       }),
     );
   }
-  const logger = winston.createLogger({ level, transports });
+  // Its default would write each line as JSON once more before the transports do.
+  const logger = winston.createLogger({ level, transports, format: { transform: (info) => info } });
   return {
     info: (message, fields) => void logger.info(message, fields),
     warn: (message, fields) => void logger.warn(message, fields),
@@ -64,16 +58,18 @@ export function createLogger({ level, directory, readable }: LoggerOptions): Log
 
 const MESSAGE = Symbol.for('message');
 
-function short() {
-  return winston.format.printf((info) => {
-    const { level, message, ...fields } = info;
-    const rest = Object.entries(fields).filter(([, value]) => value !== undefined);
-    const clock = new Date().toISOString().slice(11, 23);
-    return [
-      clock,
-      level.toUpperCase().padEnd(5),
-      String(message),
-      ...rest.map(([key, value]) => `${key}=${String(value)}`),
-    ].join(' ');
-  });
+function written(line: (info: winston.Logform.TransformableInfo) => string): winston.Logform.Format {
+  return { transform: (info) => Object.assign(info, { [MESSAGE]: line(info) }) };
+}
+
+function jsonLine({ level, message, ...fields }: winston.Logform.TransformableInfo): string {
+  return JSON.stringify({ time: new Date().toISOString(), level, message, ...fields });
+}
+
+function shortLine({ level, message, ...fields }: winston.Logform.TransformableInfo): string {
+  const rest = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${String(value)}`);
+  const clock = new Date().toISOString().slice(11, 23);
+  return [clock, level.toUpperCase().padEnd(5), String(message), ...rest].join(' ');
 }

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { AppError, type ValidationDetail } from '../errors.js';
 import { JsonSyntaxError, parseJson } from '../json.js';
+import { requestHeader, type Env } from './reply.js';
 
 /**
  * Reads a request body as FastAPI does: JSON is parsed, the text of another content type stays text (which no model
@@ -8,14 +9,14 @@ import { JsonSyntaxError, parseJson } from '../json.js';
  * @param maxBytes a longer body is refused before it is parsed
  * @throws AppError 400 for invalid UTF-8, 413 for a body that is too large, 422 `json_invalid` for malformed JSON
  */
-export async function readBody(c: Context, maxBytes: number): Promise<unknown> {
-  if (Number(c.req.header('content-length') ?? 0) > maxBytes)
+export async function readBody(c: Context<Env>, maxBytes: number): Promise<unknown> {
+  if (Number(requestHeader(c, 'content-length') ?? 0) > maxBytes)
     throw new AppError('body_too_large', 'Request body too large');
   const bytes = await c.req.arrayBuffer();
   if (bytes.byteLength > maxBytes) throw new AppError('body_too_large', 'Request body too large');
   if (bytes.byteLength === 0) return undefined;
   const text = decode(bytes);
-  if (!isJson(c.req.header('content-type'))) return text;
+  if (!isJson(requestHeader(c, 'content-type'))) return text;
   try {
     return parseJson(text);
   } catch (error) {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { UpstreamError } from '../prefect/errors.js';
 import type { Logger, LogFields } from '../logger.js';
-import type { Env } from './router.js';
+import { requestHeader, type Env } from './reply.js';
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
@@ -10,11 +10,10 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 export function requestLog(logger: Logger): MiddlewareHandler<Env> {
   return async (c, next) => {
     const started = performance.now();
-    const given = c.req.header('x-request-id');
+    const given = requestHeader(c, 'x-request-id');
     const requestId = given && REQUEST_ID.test(given) ? given : randomUUID();
     c.set('state', { requestId });
     await next();
-    c.res.headers.set('x-request-id', requestId);
     const { status } = c.res;
     logger[status >= 500 ? 'error' : 'info']('request', fieldsOf(c, performance.now() - started));
   };
@@ -29,7 +28,7 @@ function fieldsOf(c: Context<Env>, milliseconds: number): LogFields {
     ms: round(milliseconds),
     upstream_calls: upstream?.calls ?? 0,
     upstream_ms: round(upstream?.milliseconds ?? 0),
-    org: c.req.header('x-ddp-org')?.slice(0, 128),
+    org: requestHeader(c, 'x-ddp-org')?.slice(0, 128),
     request_id: requestId,
     ...(error === undefined ? {} : causeOf(error)),
   };

@@ -7,19 +7,9 @@ import { NO_SUCH_ID } from '../schemas/lax.js';
 import { readBody } from './body.js';
 import { failureOf, type Failure } from './failure.js';
 import { openApiRoute } from './openapi.js';
+import { jsonReply, type Env } from './reply.js';
 import { validationDetails } from './validation.js';
 
-/** What the middleware knows about a request while it is served. */
-export interface RequestState {
-  requestId: string;
-  /** The route's pattern, for logs: never the path, which holds ids and names. */
-  route?: string;
-  upstream?: PrefectSession['stats'];
-  error?: unknown;
-}
-export interface Env {
-  Variables: { state: RequestState };
-}
 export type App = OpenAPIHono<Env>;
 
 /** A reply that is JSON text already: passed on as it is. */
@@ -84,13 +74,12 @@ export class Router {
       state.upstream = prefect.stats;
       try {
         const input = await this.readInput(c, contract, path);
-        const cut = ({ cutAt }: { cutAt?: number }) => {
-          if (cutAt !== undefined) c.header(CUT_HEADER, String(cutAt));
+        const headers: Record<string, string> = {};
+        const cut: Call['cut'] = ({ cutAt }) => {
+          if (cutAt !== undefined) headers[CUT_HEADER] = String(cutAt);
         };
         const reply = await handler(input, { prefect, cut });
-        return c.body(reply instanceof RawJson ? reply.text : stringifyJson(reply), 200, {
-          'content-type': 'application/json',
-        });
+        return jsonReply(c, reply instanceof RawJson ? reply.text : stringifyJson(reply), 200, headers);
       } catch (error) {
         throw failureOf(error, contract.failure, path);
       }

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool, errors as undiciErrors } from 'undici';
 import { JsonSyntaxError, stringifyJson } from '../json.js';
@@ -137,9 +138,12 @@ export class PrefectClient {
     if (this.underWay >= this.options.queue) {
       throw new UpstreamError('overloaded', { retryAfterSeconds: 1, sent: false });
     }
-    const abort = new AbortController();
+    // An emitter does for undici what an AbortSignal does, at a tenth of its price.
+    const abort = new EventEmitter();
+    let isLate = false;
     const timer = setTimeout(() => {
-      abort.abort();
+      isLate = true;
+      abort.emit('abort');
     }, deadline - Date.now());
     this.underWay += 1;
     try {
@@ -157,7 +161,7 @@ export class PrefectClient {
           ...(method === 'GET' ? {} : this.csrf.headers()),
         },
         body,
-        signal: abort.signal,
+        signal: abort,
       });
       const retryAfter = headers['retry-after'];
       return {
@@ -166,7 +170,7 @@ export class PrefectClient {
         retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
       };
     } catch (error) {
-      throw abort.signal.aborted ? new UpstreamError('timeout', { cause: error }) : connectionError(error);
+      throw isLate ? new UpstreamError('timeout', { cause: error }) : connectionError(error);
     } finally {
       clearTimeout(timer);
       this.underWay -= 1;

@@ -65,13 +65,14 @@ interface ListOptions {
 /** A FlowRunFilter of Prefect's API and the filters of what runs belong to, e.g. `{flow_runs: {...}, deployments: {...}}`. */
 export type FlowRunQuery = Record<string, unknown> & { sort?: string };
 
+const withId = z.object({ id: z.string() });
+
 /** `GET /flow_runs/{id}`: the run's own text, once it is known to be JSON with this id. */
 export function readText(api: PrefectSession, id: string): Promise<string> {
   return api.get(path`/flow_runs/${id}`, {
     retry: 'read',
     parse: (text) => {
-      if (!z.looseObject({ id: z.literal(id) }).safeParse(parsePlainJson(text)).success)
-        throw new ShapeError('another run');
+      if (withId.safeParse(parsePlainJson(text)).data?.id !== id) throw new ShapeError('another run');
       return text;
     },
   });
