@@ -59,13 +59,13 @@ export function flowRunView(state: State, run: FlowRun): Obj {
   };
 }
 
-/** The same run as workers get it: without its pool, and in another order. */
+/** The same run as workers get it: without its pool and its state, and in another order. */
 export function coreFlowRunView(state: State, run: FlowRun): Obj {
   const moved = ['work_queue_id', 'work_pool_id', 'work_pool_name', 'state', 'job_variables'];
   const whole = flowRunView(state, run);
   const rest = Object.entries(whole).filter(([key]) => !moved.includes(key));
-  const { work_queue_id, state: current, job_variables } = whole;
-  return { ...Object.fromEntries(rest), work_queue_id, state: current, job_variables };
+  const { work_queue_id, job_variables } = whole;
+  return { ...Object.fromEntries(rest), work_queue_id, state: null, job_variables };
 }
 
 function policy(run: FlowRun): Obj {

@@ -183,7 +183,8 @@ function addFlowRun(state: State, wanted: Create): Reply {
     idempotencyKey: wanted.idempotency_key,
     queueId: queue?.id ?? null,
     queueName: queue?.name ?? null,
-    jobVariables: wanted.job_variables ?? {},
+    // The upsert by key leaves out a column that the plain insert fills.
+    jobVariables: wanted.job_variables ?? (wanted.idempotency_key === null ? {} : null),
   });
   return insertFlowRun(state, run, wanted.state, 'PENDING');
 }
@@ -203,8 +204,6 @@ export function insertFlowRun(
   const key = run.idempotencyKey;
   const twin = (other: FlowRun) => other.flowId === run.flowId && other.idempotencyKey === key;
   const existing = key === null ? undefined : find(state.flowRuns, twin);
-  // The upsert by key leaves out a column that the plain insert fills.
-  if (key !== null && Object.keys(run.jobVariables ?? {}).length === 0) run.jobVariables = null;
   if (existing !== undefined) return new Reply(200, flowRunView(state, existing));
   // Result metadata of an unknown kind is taken by set_state, and breaks a creation.
   if (isObj(wanted?.data) && wanted.data['type'] === undefined) throw serverError();

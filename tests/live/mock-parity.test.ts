@@ -1,0 +1,279 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startMockOrchestrator, type MockOrchestrator } from '../support/mock/index.js';
+
+/** Sends the same requests to the mock and to the server of PREFECT_API_URL. Where they differ, the mock is wrong. */
+const live = process.env['PREFECT_API_URL'];
+
+type Body = Record<string, unknown>;
+type Send = (method: string, path: string, body?: unknown) => Promise<Body>;
+interface Answer {
+  step: string;
+  status: number;
+  shape: unknown;
+}
+
+describe.skipIf(live === undefined)('the mock orchestrator answers as the server does', () => {
+  let mock: MockOrchestrator;
+
+  beforeAll(async () => {
+    const version = (await (await fetch(`${live ?? ''}/admin/version`)).json()) as string;
+    mock = await startMockOrchestrator({ version });
+  });
+  afterAll(() => mock.close());
+
+  it.each(Object.entries(SCRIPTS))('%s', async (_name, script) => {
+    // One name for both: checksums of block schemas are then the same too.
+    const tag = `mockagent-${randomBytes(4).toString('hex')}`;
+    const [wanted, got] = [await play(live ?? '', script, tag), await play(mock.url, script, tag)];
+    expect(got).toEqual(wanted);
+    expect(mock.unexpected).toEqual([]);
+  });
+});
+
+type Script = (send: Send, tag: string) => Promise<void>;
+
+async function play(url: string, script: Script, tag: string): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  const send: Send = async (method, path, body) => {
+    const headers = { 'content-type': 'application/json' };
+    const content = body === undefined ? null : JSON.stringify(body);
+    const reply = await patiently(() => fetch(url + path, { method, headers, body: content }));
+    const text = await reply.text();
+    const value = (text === '' ? null : JSON.parse(text)) as Body;
+    const step = `${method} ${plain(path, tag)} ${plain(content ?? '', tag)}`;
+    const shape = reply.ok ? shapeOf(unordered(path, value)) : plain(text, tag);
+    answers.push({ step, status: reply.status, shape });
+    return value;
+  };
+  await script(send, tag);
+  return answers;
+}
+
+/** SQLite answers 503 now and then. */
+async function patiently(ask: () => Promise<Response>): Promise<Response> {
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    const reply = await ask();
+    if (reply.status !== 503) return reply;
+  }
+  return ask();
+}
+
+function plain(text: string, tag: string): string {
+  return text
+    .replaceAll(tag, '<tag>')
+    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi, '<id>')
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)/g, '<time>');
+}
+
+/** The old graph comes in the order of random ids. */
+function unordered(path: string, value: unknown): unknown {
+  if (!path.endsWith('/graph') || !Array.isArray(value)) return value;
+  return (value as { name: string }[]).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Keys in their order, kinds of values; free objects are taken as they are. */
+function shapeOf(value: unknown, key = ''): unknown {
+  if (Array.isArray(value)) return value.map((item) => shapeOf(item));
+  if (typeof value !== 'object' || value === null) return kind(value);
+  // The server gives these in the order of a hash table.
+  const entries = Object.entries(value);
+  const ordered = key === 'block_schema' ? entries.sort(([a], [b]) => (a < b ? -1 : 1)) : entries;
+  return ordered.map(([name, item]) => [
+    name,
+    name === 'block_type' && key !== '' ? 'free' : shapeOf(item, name),
+  ]);
+}
+
+function kind(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value)) return 'time';
+  return typeof value;
+}
+
+const ghost = randomUUID();
+
+const SCRIPTS: Record<string, Script> = {
+  'system and router': async (send) => {
+    await send('GET', '/health');
+    await send('GET', '/admin/version');
+    await send('GET', '/csrf-token?client=x');
+    for (const noun of ['flow_runs', 'task_runs', 'deployments', 'block_documents']) {
+      await send('GET', `/${noun}/no-uuid`);
+      await send('GET', `/${noun}/${ghost}`);
+    }
+    await send('DELETE', '/deployments/no-uuid');
+    await send('POST', `/flow_runs/${ghost}/set_state`, { state: { type: 'CANCELLING' } });
+    await send('POST', '/flow_runs/filter', { limit: 201 });
+    await send('POST', '/flow_runs/filter', { offset: -1, limit: 'x', sort: 'y' });
+    await send('POST', '/flow_runs/filter', { flow_runs: { id: { any_: ['x'] }, bogus: 1 } });
+  },
+
+  'the life of a flow run': async (send, tag) => {
+    const flow = await send('POST', '/flows/', { name: tag });
+    await send('POST', '/flows/', { name: tag });
+    const run = await send('POST', '/flow_runs/', { flow_id: flow['id'], name: tag, tags: ['a'] });
+    const path = `/flow_runs/${String(run['id'])}`;
+    const set = (type: string, rest: Body = {}) =>
+      send('POST', `${path}/set_state`, { state: { type }, ...rest });
+    for (const type of ['PENDING', 'RUNNING', 'PENDING', 'COMPLETED', 'CRASHED', 'SCHEDULED', 'RUNNING']) {
+      await set(type);
+      await send('GET', path);
+    }
+    await set('CANCELLING');
+    await set('RUNNING');
+    await set('FAILED', { force: true });
+    await send('PATCH', `${path}/labels`, { text: 'b', number: 1 });
+    await send('POST', '/flow_runs/filter', { flow_runs: { name: { any_: [tag] } }, sort: 'END_TIME_DESC' });
+    await send('POST', '/flow_runs/paginate', { flow_runs: { name: { any_: [tag] } } });
+    await send('POST', '/flow_runs/count', { flow_runs: { name: { any_: [tag] } } });
+    await send('DELETE', path);
+    await send('DELETE', path);
+    for (const state of [{ type: 'SCHEDULED', name: 'Late' }, { type: 'PENDING' }]) {
+      const queued = await send('POST', '/flow_runs/', { flow_id: flow['id'], state });
+      const cancel = { state: { type: 'CANCELLING' }, force: 'True' };
+      await send('POST', `/flow_runs/${String(queued['id'])}/set_state`, cancel);
+      await send('GET', `/flow_runs/${String(queued['id'])}`);
+    }
+    await send('DELETE', `/flows/${String(flow['id'])}`);
+  },
+
+  'tasks, subflows, graphs, logs': async (send, tag) => {
+    const flow = await send('POST', '/flows/', { name: tag });
+    const state = { type: 'RUNNING' };
+    const run = await send('POST', '/flow_runs/', { flow_id: flow['id'], name: 'parent', state });
+    const task = (key: string, rest: Body = {}) =>
+      send('POST', '/task_runs/', {
+        flow_run_id: run['id'],
+        task_key: 't',
+        dynamic_key: key,
+        name: key,
+        ...rest,
+      });
+    const first = await task('a', { state: { type: 'COMPLETED' } });
+    const input = { x: [{ input_type: 'task_run', id: first['id'] }] };
+    const second = await task('b', { state, task_inputs: input });
+    const holder = await task('c', { state: { type: 'PENDING' } });
+    const child = { flow_id: flow['id'], name: 'child', parent_task_run_id: holder['id'], state };
+    const sub = await send('POST', '/flow_runs/', child);
+    const done = { state: { type: 'COMPLETED', name: 'DBT_TEST_FAILED' } };
+    await send('POST', `/flow_runs/${String(sub['id'])}/set_state`, done);
+    await send('GET', `/task_runs/${String(holder['id'])}`);
+    await send('POST', `/task_runs/${String(second['id'])}/set_state`, done);
+    await send('GET', `/flow_runs/${String(run['id'])}/graph`);
+    await send('GET', `/flow_runs/${String(run['id'])}/graph-v2`);
+    const here = { flow_run_id: { any_: [run['id']] } };
+    const failed = { state: { name: { any_: ['DBT_TEST_FAILED'] } } };
+    await send('POST', '/task_runs/filter', { task_runs: { ...here, ...failed }, sort: 'NAME_ASC' });
+    await send('POST', '/task_runs/filter', { flow_runs: { parent_flow_run_id: { any_: [run['id']] } } });
+    await send('POST', '/task_runs/count', { task_runs: { ...here, subflow_runs: { exists_: true } } });
+    await send('POST', '/task_runs/paginate', { task_runs: here, sort: 'NAME_ASC' });
+    await send('POST', '/flow_runs/filter', { flow_runs: { parent_flow_run_id: { any_: [run['id']] } } });
+    const lines = [3, 1, 2].map((second_) => ({
+      name: 'n',
+      level: 10 * second_,
+      message: `${second_}`,
+      timestamp: `2026-01-01T00:00:0${second_}Z`,
+      flow_run_id: run['id'],
+    }));
+    await send('POST', '/logs/', lines);
+    await send('POST', '/logs/filter', { logs: here, limit: 2 });
+    await send('POST', '/logs/filter', { logs: { ...here, level: { ge_: 20 } }, sort: 'TIMESTAMP_DESC' });
+    await send('DELETE', `/flows/${String(flow['id'])}`);
+  },
+
+  deployments: async (send, tag) => {
+    const flow = await send('POST', '/flows/', { name: tag });
+    await send('POST', '/work_pools/', { name: tag, type: 'process' });
+    const schema = { type: 'object', properties: { config: { type: 'object' } }, required: ['config'] };
+    const cron = (text: string) => [{ schedule: { cron: text }, active: false }];
+    const base = { flow_id: flow['id'], name: 'd', work_pool_name: tag, work_queue_name: 'q', tags: ['o'] };
+    const whole = {
+      ...base,
+      parameters: { config: {} },
+      parameter_openapi_schema: schema,
+      schedules: cron('0 1 * * *'),
+    };
+    const deployment = await send('POST', '/deployments/', {
+      ...whole,
+      entrypoint: 'a.py:b',
+      pull_steps: [],
+    });
+    const path = `/deployments/${String(deployment['id'])}`;
+    await send('POST', '/deployments/', { ...whole, tags: ['p'] });
+    await send('POST', '/deployments/', { ...base, name: 'e', work_pool_name: 'mockagent-none' });
+    await send('POST', '/deployments/', { ...base, name: 'e', schedules: cron('bad') });
+    await send('GET', `/deployments/name/${tag}/d`);
+    await send('PATCH', path, { schedules: cron('5 1 * * *'), paused: true, entrypoint: 'c.py:d' });
+    await send('PATCH', path, { parameters: { config: 1 } });
+    await send('PATCH', path, { work_pool_name: 'mockagent-none' });
+    const current = await send('GET', path);
+    const [schedule] = current['schedules'] as Body[];
+    await send('PATCH', `${path}/schedules/${String(schedule?.['id'])}`, { active: false });
+    await send('PATCH', `${path}/schedules/${ghost}`, { active: false });
+    await send('GET', `${path}/schedules`);
+    await send('POST', `${path}/resume_deployment`);
+    await send('POST', `${path}/create_flow_run`, { parameters: { config: 3 } });
+    await send('POST', `${path}/create_flow_run`, { idempotency_key: tag, tags: ['x'], labels: { l: 'm' } });
+    await send('POST', `${path}/create_flow_run`, { idempotency_key: tag });
+    await send('POST', '/deployments/get_scheduled_flow_runs', { deployment_ids: [deployment['id']] });
+    await send('POST', `/work_pools/${tag}/get_scheduled_flow_runs`, { work_queue_names: ['q'] });
+    await send('POST', '/deployments/filter', { flows: { name: { any_: [tag] } } });
+    await send('POST', '/deployments/paginate', { deployments: { id: { any_: [deployment['id']] } } });
+    await send('POST', '/flow_runs/filter', { work_pools: { name: { any_: [tag] } } });
+    await send('POST', '/flow_runs/filter', { work_pool_queues: { name: { any_: [tag] } } });
+    await send('DELETE', path);
+    await send('DELETE', path);
+    await send('DELETE', `/work_pools/${tag}`);
+    await send('DELETE', `/flows/${String(flow['id'])}`);
+  },
+
+  'work pools': async (send, tag) => {
+    await send('POST', '/work_pools/', { name: tag, type: 'process', concurrency_limit: 3 });
+    await send('POST', '/work_pools/', { name: tag, type: 'process' });
+    await send('POST', `/work_pools/${tag}/queues`, { name: 'q' });
+    await send('POST', `/work_pools/${tag}/queues`, { name: 'q' });
+    await send('POST', `/work_pools/${tag}/queues/filter`, {});
+    await send('POST', '/work_queues/filter', { work_queues: { name: { any_: [tag] } } });
+    await send('POST', `/work_pools/${tag}/workers/heartbeat`, { name: 'w' });
+    await send('POST', `/work_pools/${tag}/workers/filter`, { workers: { status: { any_: ['ONLINE'] } } });
+    await send('GET', `/work_pools/${tag}`);
+    await send('GET', `/work_pools/${tag}/queues/none`);
+    await send('POST', '/work_pools/filter', { work_pools: { name: { any_: [tag] } } });
+    await send('DELETE', `/work_pools/${tag}`);
+    await send('DELETE', `/work_pools/${tag}`);
+  },
+
+  blocks: async (send, tag) => {
+    await send('GET', '/block_types/slug/secret');
+    await send('GET', '/block_types/slug/airbyte-no-such');
+    const type = await send('POST', '/block_types/', { name: tag, slug: tag });
+    await send('POST', '/block_types/', { name: tag, slug: tag });
+    const fields = { title: 'X', type: 'object', properties: {}, block_type_slug: tag, secret_fields: ['a'] };
+    const schema = await send('POST', '/block_schemas/', { fields, block_type_id: type['id'] });
+    await send('POST', '/block_schemas/', { fields, block_type_id: type['id'] });
+    await send('GET', `/block_schemas/checksum/${String(schema['checksum'])}`);
+    await send('POST', '/block_schemas/filter', { block_schemas: { block_type_id: { any_: [type['id']] } } });
+    const of = { block_type_id: type['id'], block_schema_id: schema['id'] };
+    const server = await send('POST', '/block_documents/', {
+      name: `${tag}-s`,
+      data: { a: 's', b: 1 },
+      ...of,
+    });
+    await send('POST', '/block_documents/', { name: `${tag}-s`, data: {}, ...of });
+    await send('POST', '/block_documents/', { name: 'No Good', data: {}, ...of });
+    const reference = { $ref: { block_document_id: server['id'] } };
+    const data = { c: 1, server: reference };
+    const holder = await send('POST', '/block_documents/', { name: `${tag}-h`, data, ...of });
+    const path = `/block_documents/${String(holder['id'])}`;
+    await send('GET', `${path}?include_secrets=true`);
+    await send('PATCH', path, { data: { c: 2 } });
+    await send('GET', path);
+    await send('GET', `/block_types/slug/${tag}/block_documents/name/${tag}-s?include_secrets=true`);
+    await send('GET', `/block_types/slug/${tag}/block_documents`);
+    await send('POST', '/block_documents/filter', { block_types: { slug: { any_: [tag] } } });
+    await send('DELETE', path);
+    await send('DELETE', path);
+    await send('DELETE', `/block_types/${String(type['id'])}`);
+  },
+};

@@ -1,0 +1,101 @@
+import { afterEach, expect, it } from 'vitest';
+import { startMockOrchestrator, type MockOrchestrator } from './support/mock/index.js';
+
+/** What the mock does beside answering: the parity of its answers is tests/live/mock-parity.test.ts. */
+const open: MockOrchestrator[] = [];
+
+async function start(options: Parameters<typeof startMockOrchestrator>[0] = {}): Promise<MockOrchestrator> {
+  const mock = await startMockOrchestrator(options);
+  open.push(mock);
+  return mock;
+}
+
+const json = { 'content-type': 'application/json' };
+const post = (url: string, body: unknown, headers: Record<string, string> = {}) =>
+  fetch(url, { method: 'POST', headers: { ...json, ...headers }, body: JSON.stringify(body) });
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((mock) => mock.close()));
+});
+
+it('records every call, and what no handler knows', async () => {
+  const mock = await start();
+  await post(`${mock.url}/flows/filter?a=1`, { limit: 1 });
+  expect(mock.calls).toMatchObject([
+    { method: 'POST', path: '/flows/filter', search: '?a=1', body: { limit: 1 } },
+  ]);
+  expect((await fetch(`${mock.url}/nowhere`)).status).toBe(500);
+  expect((await fetch(`${mock.url}/flows/`)).status).toBe(405);
+  expect((await fetch(`${mock.url}/deployments/no-uuid`)).status).toBe(404);
+  expect(mock.unexpected).toEqual(['GET /nowhere', 'GET /flows/']);
+  mock.reset();
+  expect([mock.calls, mock.unexpected]).toEqual([[], []]);
+});
+
+it('injects faults', async () => {
+  const mock = await start();
+  mock.fault(({ path }) => (path === '/health' ? 'reset' : undefined));
+  await expect(fetch(`${mock.url}/health`)).rejects.toThrow();
+  mock.reset();
+  mock.fault(() => 'truncate');
+  const cut = await fetch(`${mock.url}/admin/version`);
+  expect(cut.headers.get('content-length')).toBe('7');
+  await expect(cut.text()).rejects.toThrow();
+  mock.reset();
+  mock.fault(() => ({
+    status: 503,
+    body: '{"exception_message":"Service Unavailable"}',
+    headers: { 'retry-after': '1' },
+  }));
+  const busy = await fetch(`${mock.url}/health`);
+  expect([busy.status, busy.headers.get('retry-after')]).toEqual([503, '1']);
+  mock.reset();
+  mock.fault(() => ({ delayMs: 50 }));
+  const before = performance.now();
+  expect(await (await fetch(`${mock.url}/health`)).json()).toBe(true);
+  expect(performance.now() - before).toBeGreaterThan(45);
+  mock.reset();
+  mock.fault(() => 'hang');
+  const hung = [1, 2].map(() => fetch(`${mock.url}/health`, { signal: AbortSignal.timeout(100) }));
+  expect((await Promise.allSettled(hung)).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  expect(mock.maxInFlight()).toBe(2);
+  await expect.poll(() => mock.inFlight()).toBe(0);
+});
+
+it('asks for Basic credentials', async () => {
+  const { url } = await start({ authString: 'admin:pass' });
+  const basic = `Basic ${Buffer.from('admin:pass').toString('base64')}`;
+  expect((await fetch(`${url}/health`)).status).toBe(200);
+  const refused = await fetch(`${url}/admin/version`);
+  expect([refused.status, await refused.json()]).toEqual([401, { exception_message: 'Unauthorized' }]);
+  expect((await fetch(`${url}/admin/version`, { headers: { authorization: basic } })).status).toBe(200);
+});
+
+it('asks for a CSRF token on writes', async () => {
+  const { url } = await start({ csrf: true });
+  const detail = async (reply: Promise<Response>) =>
+    ((await (await reply).json()) as { detail: string }).detail;
+  expect(await detail(post(`${url}/flows/filter`, {}))).toBe('Missing CSRF token.');
+  const wrong = { 'prefect-csrf-token': 'x', 'prefect-csrf-client': 'me' };
+  expect(await detail(post(`${url}/flows/filter`, {}, wrong))).toBe(
+    'Invalid CSRF token or client identifier.',
+  );
+  const { token } = (await (await fetch(`${url}/csrf-token?client=me`)).json()) as { token: string };
+  const right = { 'prefect-csrf-token': token, 'prefect-csrf-client': 'me' };
+  expect((await post(`${url}/flows/filter`, {}, right)).status).toBe(200);
+});
+
+it('lowers the page limit', async () => {
+  const { url } = await start({ pageLimit: 3 });
+  const refused = await post(`${url}/flow_runs/filter`, { limit: 4 });
+  expect(await refused.json()).toEqual({ detail: 'Invalid limit: must be less than or equal to 3.' });
+});
+
+it('keeps numbers as they were written', async () => {
+  const { url } = await start();
+  const flow = (await (await post(`${url}/flows/`, { name: 'f' })).json()) as { id: string };
+  const body = `{"flow_id":"${flow.id}","parameters":{"big":123456789012345678901234567890,"float":8.0}}`;
+  const run = await fetch(`${url}/flow_runs/`, { method: 'POST', headers: json, body });
+  expect(await run.text()).toContain('"parameters":{"big":123456789012345678901234567890,"float":8.0}');
+  expect((await post(`${url}/flow_runs/filter`, {})).status).toBe(500);
+});
