@@ -71,8 +71,9 @@ it('asks for Basic credentials', async () => {
   expect((await fetch(`${url}/admin/version`, { headers: { authorization: basic } })).status).toBe(200);
 });
 
-it('asks for a CSRF token on writes', async () => {
-  const { url } = await start({ csrf: true });
+it('asks for a CSRF token on writes, and for that before credentials', async () => {
+  const { url } = await start({ csrf: true, authString: 'a:b' });
+  const authorization = `Basic ${Buffer.from('a:b').toString('base64')}`;
   const detail = async (reply: Promise<Response>) =>
     ((await (await reply).json()) as { detail: string }).detail;
   expect(await detail(post(`${url}/flows/filter`, {}))).toBe('Missing CSRF token.');
@@ -80,8 +81,10 @@ it('asks for a CSRF token on writes', async () => {
   expect(await detail(post(`${url}/flows/filter`, {}, wrong))).toBe(
     'Invalid CSRF token or client identifier.',
   );
-  const { token } = (await (await fetch(`${url}/csrf-token?client=me`)).json()) as { token: string };
-  const right = { 'prefect-csrf-token': token, 'prefect-csrf-client': 'me' };
+  const { token } = (await (
+    await fetch(`${url}/csrf-token?client=me`, { headers: { authorization } })
+  ).json()) as { token: string };
+  const right = { 'prefect-csrf-token': token, 'prefect-csrf-client': 'me', authorization };
   expect((await post(`${url}/flows/filter`, {}, right)).status).toBe(200);
 });
 

@@ -153,6 +153,10 @@ const SCRIPTS: Record<string, Script> = {
     const first = await task('a', { state: { type: 'COMPLETED' } });
     const input = { x: [{ input_type: 'task_run', id: first['id'] }] };
     const second = await task('b', { state, task_inputs: input });
+    const from = (id: unknown) => ({ input_type: 'task_run', id });
+    const [one, two] = [from(first['id']), from(second['id'])];
+    const third = await task('d', { task_inputs: { x: [one], y: [one, two], __parents__: [two] } });
+    await task('e', { state, task_inputs: { x: [from(third['id'])], y: [from(ghost)] } });
     const holder = await task('c', { state: { type: 'PENDING' } });
     const child = { flow_id: flow['id'], name: 'child', parent_task_run_id: holder['id'], state };
     const sub = await send('POST', '/flow_runs/', child);

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { invalid, Refusal, respond, route, type Route } from './http.js';
+import { Refusal, type Route, invalid, respond, route } from './http.js';
 import { formatTime, now } from './time.js';
 
 export interface AccessOptions {
@@ -41,24 +41,28 @@ export function access(options: AccessOptions): Access {
     return { ...base, token, client, expiration };
   });
 
+  function csrfTrouble(method: string, headers: Headers): Response | undefined {
+    if (options.csrf !== true || method === 'GET' || method === 'HEAD') return undefined;
+    const token = headers.get('prefect-csrf-token');
+    const client = headers.get('prefect-csrf-client');
+    if (token === null) return respond(403, { detail: 'Missing CSRF token.' });
+    if (client === null) return respond(403, { detail: 'Missing client identifier.' });
+    if (tokens.get(client) === token) return undefined;
+    const detail = 'Invalid CSRF token or client identifier.';
+    return respond(403, { detail }, { 'access-control-allow-origin': '*' });
+  }
+
+  function credentialTrouble(path: string, headers: Headers): Response | undefined {
+    const open = path === '/health' || path === '/ready';
+    if (expected === undefined || open || headers.get('authorization') === expected) return undefined;
+    return respond(401, { exception_message: 'Unauthorized' });
+  }
+
   return {
     routes: [csrf],
     check(method, path, headers) {
-      const open = path === '/health' || path === '/ready';
-      if (expected !== undefined && !open && headers.get('authorization') !== expected) {
-        return respond(401, { exception_message: 'Unauthorized' });
-      }
-      if (options.csrf !== true || method === 'GET' || method === 'HEAD') return undefined;
-      const token = headers.get('prefect-csrf-token');
-      const client = headers.get('prefect-csrf-client');
-      if (token === null) return respond(403, { detail: 'Missing CSRF token.' });
-      if (client === null) return respond(403, { detail: 'Missing client identifier.' });
-      if (tokens.get(client) === token) return undefined;
-      return respond(
-        403,
-        { detail: 'Invalid CSRF token or client identifier.' },
-        { 'access-control-allow-origin': '*' },
-      );
+      // The token is asked for before the credentials.
+      return csrfTrouble(method, headers) ?? credentialTrouble(path, headers);
     },
   };
 }

@@ -1,7 +1,7 @@
-import { isObj, type Obj } from './json.js';
 import { Refusal, serverError } from './http.js';
+import { type Obj, isObj } from './json.js';
+import { type BlockDocument, type BlockSchema, type State } from './state.js';
 import { normalUuid } from './validate.js';
-import type { BlockDocument, BlockSchema, State } from './state.js';
 
 const HIDDEN = '********';
 

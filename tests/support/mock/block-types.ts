@@ -1,8 +1,9 @@
-import { conflict, created, noContent, notFound, Refusal, Reply, route, type Route } from './http.js';
-import { ids, join, limit, limitOf, matchWord, names, offset, operator } from './filters.js';
 import { compare } from './flows.js';
-import { isObj, pythonDumps, sha256, type Obj } from './json.js';
-import { find, row, type BlockSchema, type BlockType, type State } from './state.js';
+import { Refusal, Reply, type Route, conflict, created, noContent, notFound, route } from './http.js';
+import { type Obj, isObj, pythonDumps, sha256 } from './json.js';
+import { ids, join, matchWord, names, operator } from './match.js';
+import { limit, limitOf, offset } from './paging.js';
+import { type BlockSchema, type BlockType, type State, find, row } from './state.js';
 import { formatTime } from './time.js';
 import { defaulted, dict, field, list, model, name, optional, params, text, uuid } from './validate.js';
 

@@ -1,4 +1,4 @@
-import type { FlowRun, State } from './state.js';
+import { type FlowRun, type State } from './state.js';
 
 export function deleteFlowRun(state: State, run: FlowRun): void {
   state.flowRuns.delete(run.id);

@@ -1,16 +1,16 @@
-import type { Obj } from './json.js';
 import {
+  type Related,
   matchDeployment,
   matchFlow,
   matchFlowRun,
   matchPool,
   matchQueue,
   matchTaskRun,
-  type Related,
 } from './filters.js';
 import { compare } from './flows.js';
+import { type Obj } from './json.js';
 import { scheduleView } from './schedules.js';
-import type { Deployment, State } from './state.js';
+import { type Deployment, type State } from './state.js';
 import { formatOptional, formatTime, now } from './time.js';
 
 export function deploymentView(state: State, deployment: Deployment): Obj {

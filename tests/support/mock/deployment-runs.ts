@@ -1,11 +1,11 @@
-import { conflict, Refusal, type Call, type Reply } from './http.js';
 import { newFlowRun } from './flow-run-model.js';
 import { insertFlowRun } from './flow-runs.js';
+import { type Call, Refusal, type Reply, conflict } from './http.js';
 import { schemaTrouble } from './parameters.js';
 import { ensureQueue } from './queues.js';
 import { stateCreate } from './run-states.js';
 import { slug } from './slug.js';
-import type { Deployment, State, WorkQueue } from './state.js';
+import { type Deployment, type State, type WorkQueue } from './state.js';
 import { anything, bool, defaulted, dict, list, model, optional, text, uuid } from './validate.js';
 
 const create = model({

@@ -1,92 +1,31 @@
-import { defaulted, int, list, model, oneOf, optional, params, text, time, uuid, bool } from './validate.js';
-import type { Field } from './validate.js';
-import { stateType } from './run-states.js';
-import type { FlowRun, Run, State, TaskRun, Deployment, Flow, WorkPool, WorkQueue } from './state.js';
-import type { Micros } from './time.js';
-import { Refusal } from './http.js';
-
-type Test = boolean | undefined;
-
-/** The tests of the filters that were given, joined by the operator of their group. */
-export function join(operator: 'and_' | 'or_', ...tests: Test[]): boolean {
-  const given = tests.filter((test) => test !== undefined);
-  if (given.length === 0) return true;
-  return operator === 'and_' ? given.every(Boolean) : given.some(Boolean);
-}
-
-export const operator = defaulted(oneOf('and_', 'or_'), () => 'and_' as const);
-export const ids = optional(model({ any_: optional(list(uuid)) }));
-const idsOrNot = optional(model({ any_: optional(list(uuid)), not_any_: optional(list(uuid)) }));
-const parentIds = optional(model({ operator, any_: optional(list(uuid)), is_null_: optional(bool) }));
-export const names = optional(model({ any_: optional(list(text)), like_: optional(text) }));
-const words = <T>(word: Field<T>) =>
-  optional(model({ any_: optional(list(word)), not_any_: optional(list(word)) }));
-const states = optional(model({ operator, type: words(stateType), name: words(text) }));
-const range = { before_: optional(time), after_: optional(time) };
-const times = optional(model(range));
-const nullableTimes = optional(model({ ...range, is_null_: optional(bool) }));
-const tags = optional(
-  model({ operator, all_: optional(list(text)), any_: optional(list(text)), is_null_: optional(bool) }),
-);
-
-interface Words<T> {
-  any_?: T[] | null;
-  not_any_?: T[] | null;
-  like_?: string | null;
-  is_null_?: boolean | null;
-}
-
-export function matchWord(filter: Words<string> | null, value: string | null): Test {
-  if (filter === null) return undefined;
-  const { any_, not_any_, like_, is_null_ } = filter;
-  if (any_ && (value === null || !any_.includes(value))) return false;
-  if (not_any_ && (value === null || not_any_.includes(value))) return false;
-  if (like_ && !(value ?? '').toLowerCase().includes(like_.toLowerCase())) return false;
-  return typeof is_null_ !== 'boolean' || is_null_ === (value === null);
-}
-
-interface Range {
-  before_: Micros | null;
-  after_: Micros | null;
-  is_null_?: boolean | null;
-}
-
-export function matchTime(filter: Range | null, value: Micros | null): Test {
-  if (filter === null) return undefined;
-  if (filter.before_ !== null && (value === null || value > filter.before_)) return false;
-  if (filter.after_ !== null && (value === null || value < filter.after_)) return false;
-  return typeof filter.is_null_ !== 'boolean' || filter.is_null_ === (value === null);
-}
-
-interface Tags {
-  operator: 'and_' | 'or_';
-  all_: string[] | null;
-  any_: string[] | null;
-  is_null_: boolean | null;
-}
-
-function matchTags(filter: Tags | null, value: string[]): Test {
-  if (filter === null) return undefined;
-  const { all_, any_, is_null_ } = filter;
-  return join(
-    filter.operator,
-    all_ === null ? undefined : all_.every((tag) => value.includes(tag)),
-    any_ === null ? undefined : any_.some((tag) => value.includes(tag)),
-    is_null_ === null ? undefined : is_null_ === (value.length === 0),
-  );
-}
-
-type StateFilter = ReturnType<typeof states.parse>;
-
-function matchState(filter: StateFilter, run: Run): Test {
-  if (filter === null) return undefined;
-  const { type, name } = filter;
-  return join(
-    filter.operator,
-    matchWord(type, run.state?.type ?? null),
-    matchWord(name, run.state?.name ?? null),
-  );
-}
+import {
+  ids,
+  idsOrNot,
+  join,
+  matchState,
+  matchTags,
+  matchTime,
+  matchWord,
+  names,
+  nullableTimes,
+  operator,
+  parentIds,
+  parentWords,
+  states,
+  tags,
+  times,
+  words,
+} from './match.js';
+import {
+  type Deployment,
+  type Flow,
+  type FlowRun,
+  type State,
+  type TaskRun,
+  type WorkPool,
+  type WorkQueue,
+} from './state.js';
+import { bool, list, model, optional, params, text, uuid } from './validate.js';
 
 export const flowRunFilter = optional(
   model({
@@ -106,10 +45,6 @@ export const flowRunFilter = optional(
     idempotency_key: words(text),
   }),
 );
-
-function parentWords() {
-  return optional(model({ operator, any_: optional(list(text)), is_null_: optional(bool) }));
-}
 
 export function matchFlowRun(
   state: State,
@@ -281,18 +216,3 @@ export const related = {
 };
 export type Related = ReturnType<(typeof relatedOnly)['parse']>;
 export const relatedOnly = params(related);
-
-export const offset = defaulted(int(0), () => 0);
-export const page = defaulted(int(1), () => 1);
-/** The limit is checked by a dependency of its own, with another error shape than the rest. */
-export const limit = optional(int());
-
-export function limitOf(state: State, given: number | null): number {
-  const value = given ?? state.pageLimit;
-  if (value < 0) throw new Refusal(422, { detail: 'Invalid limit: must be greater than or equal to 0.' });
-  if (value > state.pageLimit) {
-    const detail = `Invalid limit: must be less than or equal to ${state.pageLimit}.`;
-    throw new Refusal(422, { detail });
-  }
-  return value;
-}

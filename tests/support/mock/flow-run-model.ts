@@ -1,17 +1,17 @@
-import { serverError } from './http.js';
-import { float, isObj, type Obj } from './json.js';
 import {
+  type Related,
   matchDeployment,
   matchFlow,
   matchFlowRun,
   matchPool,
   matchQueue,
   matchTaskRun,
-  type Related,
 } from './filters.js';
 import { compare } from './flows.js';
+import { serverError } from './http.js';
+import { type Obj, float, isObj } from './json.js';
 import { estimatedRunTime, startDelta, stateView } from './run-states.js';
-import { row, type FlowRun, type State } from './state.js';
+import { type FlowRun, type State, row } from './state.js';
 import { formatOptional, formatTime } from './time.js';
 
 const seconds = (micros: number) => float(micros / 1_000_000);

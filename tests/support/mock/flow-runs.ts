@@ -1,24 +1,25 @@
+import { deleteFlowRun } from './deletes.js';
+import { related, relatedOnly } from './filters.js';
+import { FLOW_RUN_SORTS, findFlowRuns, flowRunView, newFlowRun } from './flow-run-model.js';
 import {
+  Reply,
+  type Route,
   created,
   integrity,
   noContent,
   notFound,
   objectNotFound,
-  Reply,
   route,
   serverError,
-  type Route,
 } from './http.js';
-import { limit, limitOf, offset, page, related, relatedOnly } from './filters.js';
-import { findFlowRuns, FLOW_RUN_SORTS, flowRunView, newFlowRun } from './flow-run-model.js';
 import { beyond64Bits, isObj } from './json.js';
-import { deleteFlowRun } from './deletes.js';
 import { enterFlowRunState, setFlowRunState } from './orchestrate.js';
-import { makeState, plainState, stateCreate, type StateCreate } from './run-states.js';
-import { find, type FlowRun, type State } from './state.js';
+import { limit, limitOf, offset, page, paged } from './paging.js';
+import { defaultQueue, queueByName } from './queues.js';
+import { type StateCreate, makeState, plainState, stateCreate } from './run-states.js';
 import { slug } from './slug.js';
+import { type FlowRun, type State, find } from './state.js';
 import { nowMillis } from './time.js';
-import { queueByName, defaultQueue } from './queues.js';
 import {
   anything,
   bool,
@@ -131,25 +132,6 @@ function orMissing(state: State, id = ''): FlowRun {
 export function viewAll(state: State, runs: FlowRun[]): unknown[] {
   if (runs.some((run) => beyond64Bits(run.parameters))) throw serverError();
   return runs.map((run) => flowRunView(state, run));
-}
-
-export function paged<T>(
-  state: State,
-  wanted: { limit: number | null; page: number },
-  found: T[],
-  view: (items: T[]) => unknown[],
-): unknown {
-  const most = limitOf(state, wanted.limit);
-  // A division by zero there, mended since.
-  if (most === 0 && state.old) throw serverError();
-  const from = (wanted.page - 1) * most;
-  return {
-    results: view(found.slice(from, from + most)),
-    count: found.length,
-    limit: most,
-    pages: most === 0 ? 0 : Math.ceil(found.length / most),
-    page: wanted.page,
-  };
 }
 
 type Create = ReturnType<typeof create.parse>;

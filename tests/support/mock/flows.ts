@@ -1,18 +1,16 @@
 import { deleteFlowRun } from './deletes.js';
-import { created, noContent, notFound, Reply, route, type Route } from './http.js';
 import {
-  flowFilter,
-  limit,
-  limitOf,
-  matchFlow,
-  offset,
   deploymentFilter,
+  flowFilter,
   flowRunFilter,
   matchDeployment,
+  matchFlow,
   matchFlowRun,
 } from './filters.js';
-import type { Obj } from './json.js';
-import { find, row, type Flow, type State } from './state.js';
+import { Reply, type Route, created, noContent, notFound, route } from './http.js';
+import { type Obj } from './json.js';
+import { limit, limitOf, offset } from './paging.js';
+import { type Flow, type State, find, row } from './state.js';
 import { formatTime } from './time.js';
 import { defaulted, dict, list, model, name, oneOf, optional, params, text } from './validate.js';
 

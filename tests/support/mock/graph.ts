@@ -1,10 +1,10 @@
-import { invalid, objectNotFound, route, serverError, type Route } from './http.js';
 import { compare } from './flows.js';
-import { float, type Obj } from './json.js';
+import { type Route, invalid, objectNotFound, route, serverError } from './http.js';
+import { type Obj, float } from './json.js';
 import { estimatedRunTime, stateView } from './run-states.js';
-import { find, type FlowRun, type State, type StateType, type TaskRun } from './state.js';
-import { upstream } from './task-runs.js';
-import { formatOptional, formatTime, parseTime, type Micros } from './time.js';
+import { type FlowRun, type State, type StateType, type TaskRun, find } from './state.js';
+import { upstream } from './task-run-model.js';
+import { type Micros, formatOptional, formatTime, parseTime } from './time.js';
 
 export function graphRoutes(state: State): Route[] {
   return [

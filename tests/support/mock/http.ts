@@ -1,6 +1,6 @@
 import { http, HttpResponse, type HttpHandler } from 'msw';
-import { parseJson, toJson, type Obj } from './json.js';
-import { normalUuid, type Field, type Problem } from './validate.js';
+import { type Obj, parseJson, toJson } from './json.js';
+import { type Field, type Problem, normalUuid } from './validate.js';
 
 /** Thrown by a handler, answered as the server does. */
 export class Refusal extends Error {

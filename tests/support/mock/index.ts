@@ -1,14 +1,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { access, type Access, type AccessOptions } from './access.js';
+import { type Access, type AccessOptions, access } from './access.js';
 import { blockTypeRoutes } from './block-types.js';
 import { blockRoutes } from './blocks.js';
 import { deploymentRoutes } from './deployments.js';
 import { flowRunRoutes } from './flow-runs.js';
 import { flowRoutes } from './flows.js';
 import { graphRoutes } from './graph.js';
-import { ORIGIN, respond, type Route } from './http.js';
+import { ORIGIN, type Route, respond } from './http.js';
 import { logRoutes } from './logs.js';
 import { answer } from './router.js';
 import { State } from './state.js';

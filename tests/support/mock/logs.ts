@@ -1,7 +1,8 @@
-import { Reply, route, serverError, type Route } from './http.js';
-import { join, limit, limitOf, matchTime, matchWord, offset, operator } from './filters.js';
-import type { Obj } from './json.js';
-import type { Log, State } from './state.js';
+import { Reply, type Route, route, serverError } from './http.js';
+import { type Obj } from './json.js';
+import { join, matchTime, matchWord, operator } from './match.js';
+import { limit, limitOf, offset } from './paging.js';
+import { type Log, type State } from './state.js';
 import { formatTime, now, uuid7 } from './time.js';
 import {
   anything,

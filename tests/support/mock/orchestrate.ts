@@ -1,7 +1,6 @@
-import type { Obj } from './json.js';
-import { isObj } from './json.js';
+import { type Obj, isObj } from './json.js';
 import { applyState, freshCopy, isFinal, plainState, stateView } from './run-states.js';
-import type { FlowRun, RunState, State, TaskRun } from './state.js';
+import { type FlowRun, type RunState, type State, type TaskRun } from './state.js';
 import { now } from './time.js';
 
 type Verdict =

@@ -1,5 +1,5 @@
 import { LosslessNumber } from 'lossless-json';
-import { isObj, pythonRepr, type Obj } from './json.js';
+import { type Obj, isObj, pythonRepr } from './json.js';
 
 /** What the server says of parameters that break their schema, or nothing. Types and `required` only. */
 export function schemaTrouble(parameters: Obj, schema: Obj, ignoreRequired = false): string | undefined {

@@ -1,5 +1,5 @@
 import { notFound } from './http.js';
-import { find, row, type State, type WorkPool, type WorkQueue } from './state.js';
+import { type State, type WorkPool, type WorkQueue, find, row } from './state.js';
 
 export const AGENT_POOL = 'default-agent-pool';
 

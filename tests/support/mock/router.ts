@@ -1,5 +1,5 @@
 import { getResponse } from 'msw';
-import { respond, type Route } from './http.js';
+import { type Route, respond } from './http.js';
 import { normalUuid } from './validate.js';
 
 /** What was answered, and whether a handler did. */

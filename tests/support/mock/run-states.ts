@@ -1,8 +1,7 @@
-import { toJson, type Obj } from './json.js';
-import { STATE_TYPES, type FlowRun, type Run, type RunState, type StateType, type TaskRun } from './state.js';
-import { formatOptional, formatTime, now, nowMillis, uuid7, type Micros } from './time.js';
-import { anything, bool, defaulted, model, oneOf, optional, text, time, uuid, type Out } from './validate.js';
-import { isObj } from './json.js';
+import { type Obj, isObj, toJson } from './json.js';
+import { type FlowRun, type Run, type RunState, STATE_TYPES, type StateType, type TaskRun } from './state.js';
+import { type Micros, formatOptional, formatTime, now, nowMillis, uuid7 } from './time.js';
+import { type Out, anything, bool, defaulted, model, oneOf, optional, text, time, uuid } from './validate.js';
 
 const DETAILS = {
   flow_run_id: optional(uuid),

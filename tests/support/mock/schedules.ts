@@ -1,8 +1,7 @@
-import { isObj, type Obj } from './json.js';
-import { row, type Deployment, type Schedule } from './state.js';
+import { type Obj, float, isObj } from './json.js';
+import { type Deployment, type Schedule, row } from './state.js';
 import { formatTime, nowMillis } from './time.js';
-import { bool, dict, field, int, list, model, optional, text, type Problem } from './validate.js';
-import { float } from './json.js';
+import { type Problem, bool, dict, field, int, list, model, optional, text } from './validate.js';
 
 const RANGES: [number, number, string[]][] = [
   [0, 59, []],

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Obj } from './json.js';
-import { now, type Micros } from './time.js';
+import { type Obj } from './json.js';
+import { type Micros, now } from './time.js';
 
 export const STATE_TYPES = [
   'SCHEDULED',

@@ -1,5 +1,5 @@
 import { addSchema, addType } from './block-types.js';
-import type { State } from './state.js';
+import { type State } from './state.js';
 
 const DESCRIPTION =
   'A block that represents a secret value. The value stored in this block will be obfuscated when this block is viewed or edited in the UI.';

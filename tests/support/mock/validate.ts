@@ -1,6 +1,6 @@
 import { LosslessNumber } from 'lossless-json';
-import { isObj, type Obj } from './json.js';
-import { parseTime, type Micros } from './time.js';
+import { type Obj, isObj } from './json.js';
+import { type Micros, parseTime } from './time.js';
 
 /** One entry of `exception_detail`, in pydantic's words and key order. */
 export interface Problem {
