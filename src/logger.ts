@@ -43,7 +43,7 @@ export function createLogger({ level, directory, readable }: LoggerOptions): Log
     );
   }
   // Its default would write each line as JSON once more before the transports do.
-  const logger = winston.createLogger({ level, transports, format: { transform: (info) => info } });
+  const logger = winston.createLogger({ level, transports, format: winston.format((info) => info)() });
   return {
     info: (message, fields) => void logger.info(message, fields),
     warn: (message, fields) => void logger.warn(message, fields),
@@ -59,7 +59,7 @@ export function createLogger({ level, directory, readable }: LoggerOptions): Log
 const MESSAGE = Symbol.for('message');
 
 function written(line: (info: winston.Logform.TransformableInfo) => string): winston.Logform.Format {
-  return { transform: (info) => Object.assign(info, { [MESSAGE]: line(info) }) };
+  return winston.format((info) => Object.assign(info, { [MESSAGE]: line(info) }))();
 }
 
 function jsonLine({ level, message, ...fields }: winston.Logform.TransformableInfo): string {

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Pool, errors as undiciErrors } from 'undici';
+import { Pool } from 'undici';
 import { JsonSyntaxError, stringifyJson } from '../json.js';
 import { Breaker } from './breaker.js';
 import { CsrfToken } from './csrf.js';
@@ -140,9 +140,7 @@ export class PrefectClient {
     }
     // An emitter does for undici what an AbortSignal does, at a tenth of its price.
     const abort = new EventEmitter();
-    let isLate = false;
     const timer = setTimeout(() => {
-      isLate = true;
       abort.emit('abort');
     }, deadline - Date.now());
     this.underWay += 1;
@@ -170,7 +168,7 @@ export class PrefectClient {
         retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
       };
     } catch (error) {
-      throw isLate ? new UpstreamError('timeout', { cause: error }) : connectionError(error);
+      throw connectionError(error);
     } finally {
       clearTimeout(timer);
       this.underWay -= 1;
@@ -262,10 +260,11 @@ const NEVER_SENT = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
+/** Our own deadline, which aborts, and undici's limits beside it. */
+const TOO_LATE = new Set(['UND_ERR_ABORTED', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
+
 function connectionError(error: unknown): UpstreamError {
-  if (error instanceof undiciErrors.HeadersTimeoutError || error instanceof undiciErrors.BodyTimeoutError) {
-    return new UpstreamError('timeout', { cause: error });
-  }
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (TOO_LATE.has(code)) return new UpstreamError('timeout', { cause: error });
   return new UpstreamError('unreachable', { sent: !NEVER_SENT.has(code), cause: error });
 }

@@ -42,19 +42,6 @@ const graphV2 = z.object({
   nodes: z.array(z.tuple([z.string(), graphNode])),
 });
 
-const state = z.object({
-  type: z.string(),
-  name: z.string(),
-  state_details: z.object({ child_flow_run_id: z.string().nullish() }).nullish(),
-});
-const dependency = z.object({
-  id: z.string(),
-  state: state.nullish(),
-  total_run_time: anyNumber.nullish(),
-  estimated_run_time: anyNumber.nullish(),
-});
-export type TaskDependency = z.infer<typeof dependency>;
-
 const created = z.object({ id: z.string(), name: z.string() });
 
 interface ListOptions {
@@ -137,14 +124,6 @@ export function changeState(
 /** `GET /flow_runs/{id}/graph-v2`: the nodes of one level, each with its children. */
 export function graph(api: PrefectSession, id: string): Promise<z.infer<typeof graphV2>> {
   return api.get(path`/flow_runs/${id}/graph-v2`, { retry: 'read', parse: plain(graphV2) });
-}
-
-/**
- * `GET /flow_runs/{id}/graph`: all task runs of a run with their states, however many, in one call. A subflow is in
- * it as its parent task run, which carries the subflow's state and its id (`child_flow_run_id`).
- */
-export function taskStates(api: PrefectSession, id: string): Promise<TaskDependency[]> {
-  return api.get(path`/flow_runs/${id}/graph`, { retry: 'read', parse: plain(z.array(dependency)) });
 }
 
 /**

@@ -22,7 +22,8 @@ export function shouldRetry(error: UpstreamError, retry: RetryClass): boolean {
   if (error.status === 429) return true;
   // 503 is what SQLite's "database is locked" looks like: routine, and rolled back.
   if (error.status === 503) return retry !== 'unsafe';
-  return isRepeatable && error.status >= 500 && error.status !== 501;
+  // 500 is a bug that the same request meets again; 502 and 504 come from something in between.
+  return isRepeatable && (error.status === 502 || error.status === 504);
 }
 
 /**

@@ -20,15 +20,9 @@ interface ListOptions {
   ceiling: number;
 }
 
-/** `POST /work_pools/filter`: the names of all work pools. */
-export async function names(api: PrefectSession, size: PageSize, options: ListOptions): Promise<string[]> {
-  const fetchPage = (limit: number, offset: number) =>
-    api.post(path`/work_pools/filter`, {
-      body: { limit, offset },
-      retry: 'read',
-      parse: plain(z.array(pool)),
-    });
-  return (await readPages(size, fetchPage, options)).rows.map((row) => row.name);
+/** `GET /work_pools/{name}` @throws UpstreamError 404 where there is none */
+export async function read(api: PrefectSession, name: string): Promise<void> {
+  await api.get(path`/work_pools/${name}`, { retry: 'read', parse: plain(pool) });
 }
 
 /** `POST /work_queues/filter`: the queues of these names, in any pool. */

@@ -3,6 +3,7 @@ import type { PrefectSession } from '../prefect/client.js';
 import * as deployments from '../prefect/deployments.js';
 import type { Deployment } from '../prefect/deployments.js';
 import * as flows from '../prefect/flows.js';
+import * as workPools from '../prefect/work-pools.js';
 import type { ListLimits } from './rows.js';
 
 /** What every deployment made here has in common: where workers find the flow, and where its runs go by default. */
@@ -14,6 +15,9 @@ export interface DeploymentDefaults {
   workPoolName: string;
   workQueueName: string;
 }
+
+/** What Prefect takes as a name; it answers 500 to others. */
+const NAME = /^[^/%&<>]+$/;
 
 interface SchedulePlace {
   cron: string | null;
@@ -30,7 +34,7 @@ export interface NewDeployment extends SchedulePlace {
 /**
  * Creates a deployment of the pipeline flow, or overwrites the organisation's own one of that name.
  * @returns its id
- * @throws AppError 409 where the name belongs to another organisation
+ * @throws AppError 400 where the name cannot be one, 409 where the name belongs to another organisation
  */
 export async function create(
   api: PrefectSession,
@@ -39,6 +43,11 @@ export async function create(
   wanted: NewDeployment,
 ) {
   const { deployment_name: name, org_slug: orgSlug, deployment_params: parameters, cron } = wanted;
+  if (!NAME.test(name)) {
+    throw new AppError('bad_request', 'failed to create deployment', {
+      upstream: 'a name has none of / % & < >',
+    });
+  }
   const sameName = {
     flows: { name: { any_: [defaults.flowName] } },
     deployments: { name: { any_: [name] } },
@@ -77,8 +86,12 @@ export async function update(
   id: string,
   wanted: SchedulePlace & { deployment_params: Record<string, unknown> },
 ): Promise<void> {
-  const existing = await deployments.read(api, id);
   const { cron, work_queue_name: queue, work_pool_name: givenPool } = wanted;
+  // A pool that is not there is a 404 when a deployment is created, but a 500 when one is changed: it is asked for.
+  const [existing] = await Promise.all([
+    deployments.read(api, id),
+    givenPool ? workPools.read(api, givenPool) : undefined,
+  ]);
   // A queue without its pool would be looked for in the default pool, and the deployment moved there.
   const pool = givenPool || (queue ? existing.work_pool_name : null);
   const fields = {

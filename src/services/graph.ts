@@ -1,8 +1,10 @@
 import type { PrefectSession } from '../prefect/client.js';
 import * as flowRuns from '../prefect/flow-runs.js';
-import type { FlowRun, GraphNode, TaskDependency } from '../prefect/flow-runs.js';
+import type { FlowRun, GraphNode } from '../prefect/flow-runs.js';
 import * as logs from '../prefect/logs.js';
-import type { ListLimits, Cut } from './rows.js';
+import * as taskRuns from '../prefect/task-runs.js';
+import type { TaskState } from '../prefect/task-runs.js';
+import { cutOf, type Cut, type ListLimits } from './rows.js';
 
 /** A node as hosts read it: its place in the run, and its state. */
 interface Node {
@@ -15,29 +17,29 @@ interface Node {
   end_time: string | null;
 }
 
-interface Level {
+interface Level extends Cut {
   nodes: GraphNode[];
-  tasks: Map<string, TaskDependency>;
+  tasks: Map<string, TaskState>;
 }
 
 /**
  * The graph of a run: task runs and subflows of its first level, each once, in the order of the first visit.
  * Three calls, however many task runs; more than a page of subflows costs a call a page.
  */
-export async function readGraph(api: PrefectSession, { size, ceiling }: ListLimits, flowRunId: string) {
+export async function readGraph(api: PrefectSession, limits: ListLimits, flowRunId: string) {
   const query = { flow_runs: { parent_flow_run_id: { any_: [flowRunId] } } };
   const [level, subflows] = await Promise.all([
-    readLevel(api, flowRunId),
-    flowRuns.list(api, size, query, { ceiling }),
+    readLevel(api, limits, flowRunId),
+    flowRuns.list(api, limits.size, query, limits),
   ]);
   const runs = new Map(subflows.rows.map((run) => [run.id, run]));
   return {
-    ...subflows,
+    ...cutOf(level, subflows),
     rows: level.nodes.map((node) => graphRow(node, level.tasks.get(node.id), runs.get(node.id))),
   };
 }
 
-function graphRow(node: GraphNode, task: TaskDependency | undefined, run: FlowRun | undefined) {
+function graphRow(node: GraphNode, task: TaskState | undefined, run: FlowRun | undefined) {
   const timed = run ?? task;
   const payload = run?.parameters['payload'];
   return {
@@ -52,8 +54,9 @@ function graphRow(node: GraphNode, task: TaskDependency | undefined, run: FlowRu
  * The logs of a run by node of its graph, each node's oldest first: a task run's own, a subflow's with those of its
  * task runs. Three calls and one for each further page of logs.
  */
-export async function readNodeLogs(api: PrefectSession, { size, ceiling }: ListLimits, flowRunId: string) {
-  const { nodes, tasks } = await readLevel(api, flowRunId);
+export async function readNodeLogs(api: PrefectSession, limits: ListLimits, flowRunId: string) {
+  const level = await readLevel(api, limits, flowRunId);
+  const { nodes, tasks } = level;
   const ofKind = (kind: GraphNode['kind']) =>
     nodes.filter((node) => node.kind === kind).map((node) => node.id);
   const filter = {
@@ -62,7 +65,7 @@ export async function readNodeLogs(api: PrefectSession, { size, ceiling }: ListL
     task_run_id: { any_: ofKind('task-run') },
   };
   const found: Cut & { rows: logs.Log[] } =
-    nodes.length === 0 ? { rows: [] } : await logs.list(api, size, filter, { ceiling });
+    nodes.length === 0 ? { rows: [] } : await logs.list(api, limits.size, filter, limits);
   const byNode = new Map<string, ReturnType<typeof logRow>[]>(nodes.map((node) => [node.id, []]));
   for (const log of found.rows) {
     // A log of a subflow's task run has both ids, of which only the subflow is a node here.
@@ -70,7 +73,7 @@ export async function readNodeLogs(api: PrefectSession, { size, ceiling }: ListL
     own?.push(logRow(log));
   }
   return {
-    ...found,
+    ...cutOf(level, found),
     rows: nodes.map((node) => ({ ...nodeRow(node, tasks.get(node.id)), logs: byNode.get(node.id) ?? [] })),
   };
 }
@@ -80,7 +83,7 @@ export function logRow({ level, timestamp, message }: logs.Log) {
   return { level, timestamp, message };
 }
 
-function nodeRow(node: GraphNode, task: TaskDependency | undefined, run?: FlowRun): Node {
+function nodeRow(node: GraphNode, task: TaskState | undefined, run?: FlowRun): Node {
   return {
     id: node.id,
     kind: node.kind,
@@ -92,16 +95,20 @@ function nodeRow(node: GraphNode, task: TaskDependency | undefined, run?: FlowRu
   };
 }
 
-async function readLevel(api: PrefectSession, flowRunId: string): Promise<Level> {
+async function readLevel(
+  api: PrefectSession,
+  { size, ceiling }: ListLimits,
+  flowRunId: string,
+): Promise<Level> {
   const [graph, states] = await Promise.all([
     flowRuns.graph(api, flowRunId),
-    flowRuns.taskStates(api, flowRunId),
+    taskRuns.statesOf(api, size, flowRunId, ceiling),
   ]);
   // A subflow is listed by its parent task run, and is found here by its own id.
   const tasks = new Map(
-    states.map((task) => [task.state?.state_details?.child_flow_run_id ?? task.id, task]),
+    states.rows.map((task) => [task.state?.state_details?.child_flow_run_id ?? task.id, task]),
   );
-  return { nodes: inOrder(graph.root_node_ids, new Map(graph.nodes)), tasks };
+  return { nodes: inOrder(graph.root_node_ids, new Map(graph.nodes)), tasks, ...cutOf(states) };
 }
 
 function inOrder(roots: string[], nodes: Map<string, GraphNode>): GraphNode[] {
