@@ -34,7 +34,7 @@ program
   .description('print the OpenAPI 3.1 document')
   .action(async () => {
     const { describeApi } = await import('./serve.js');
-    say(JSON.stringify(await describeApi(), null, 2));
+    say(JSON.stringify(describeApi(), null, 2));
   });
 
 program.parseAsync().catch((error: unknown) => {

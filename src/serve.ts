@@ -2,6 +2,7 @@ import { createAdaptorServer, type ServerType } from '@hono/node-server';
 import { createApp } from './app.js';
 import { loadConfig, type Config } from './config.js';
 import type { Logger } from './logger.js';
+import { openApiDocument } from './openapi.js';
 import { PrefectClient } from './prefect/client.js';
 
 export interface Facade {
@@ -39,11 +40,11 @@ export async function serve({ config, logger, port }: ServeOptions): Promise<Fac
 }
 
 /** The OpenAPI document, without serving. */
-export async function describeApi(): Promise<unknown> {
+export function describeApi(): unknown {
   const config = loadConfig({});
   const silent: Logger = { info: () => {}, warn: () => {}, error: () => {}, close: () => Promise.resolve() };
   const client = createClient(config, 'http://127.0.0.1/api');
-  return (await createApp({ config, client, logger: silent }).request('/openapi.json')).json();
+  return openApiDocument(createApp({ config, client, logger: silent }));
 }
 
 /** The client that a configuration asks for. */

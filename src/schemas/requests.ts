@@ -75,7 +75,8 @@ export const entrypoint = dict.openapi('Entrypoint', {
   required: ['entrypoint'],
 });
 
-export const runParameters = orNull(dict);
+/** Null is taken like nothing; it is not documented, because generated clients trip over a body that may be null. */
+export const runParameters = orNull(dict).openapi({ type: 'object', additionalProperties: true });
 
 export const scheduledRun = z
   .object({ runParams: dict, scheduledTime: orNull(datetime) })
