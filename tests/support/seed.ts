@@ -24,6 +24,8 @@ export interface RunInput {
   parameters?: Json;
   tags?: string[];
   parentTaskRunId?: string;
+  /** The state that it is made with; Pending where it is not given. */
+  state?: StateInput;
   /** Set one after the other, forced. */
   states?: StateInput[];
   flowName?: string;
@@ -87,10 +89,30 @@ export class Seed {
       tags: input.tags ?? [],
       ...(input.deploymentId ? { deployment_id: input.deploymentId } : {}),
       ...(input.parentTaskRunId ? { parent_task_run_id: input.parentTaskRunId } : {}),
-      state: { type: 'PENDING', name: 'Pending' },
+      state: input.state ?? { type: 'PENDING', name: 'Pending' },
     });
     for (const state of input.states ?? []) await this.setState('flow_runs', id, state);
     return id;
+  }
+
+  /** A run that a deployment should have started at some time (ISO) and did not: it has the deployment's pool and queue. */
+  lateRun(deploymentId: string, scheduledTime: string): Promise<string> {
+    const state = { type: 'SCHEDULED', name: 'Late', state_details: { scheduled_time: scheduledTime } };
+    return this.create(`/deployments/${deploymentId}/create_flow_run`, { state });
+  }
+
+  /** Makes many things, a few at a time: a server on SQLite drops connections under more. */
+  async many<T>(count: number, make: (n: number) => Promise<T>): Promise<T[]> {
+    const made: T[] = [];
+    let next = 0;
+    const lane = async () => {
+      while (next < count) {
+        const n = next++;
+        made[n] = await make(n);
+      }
+    };
+    await Promise.all(Array.from({ length: 4 }, lane));
+    return made;
   }
 
   async taskRun(
@@ -142,4 +164,16 @@ export class Seed {
       })),
     );
   }
+}
+
+/** An ISO time as microseconds since 1970. */
+export function micros(time: string): number {
+  const [seconds = '', fraction = ''] = time.replace('Z', '').split('.');
+  return Date.parse(`${seconds}Z`) * 1000 + Number(fraction.padEnd(6, '0'));
+}
+
+/** Microseconds since 1970 as an ISO time, all six digits of the fraction. */
+export function isoTime(microseconds: number): string {
+  const fraction = String(microseconds % 1_000_000).padStart(6, '0');
+  return `${new Date(Math.floor(microseconds / 1000)).toISOString().slice(0, 19)}.${fraction}Z`;
 }
