@@ -1,0 +1,41 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { cleanedEnv } from '../../src/process/local/clean-env.js';
+import { localPaths } from '../../src/process/local/paths.js';
+import { makeProgress } from '../../src/process/local/progress.js';
+import { ensurePythonEnv } from '../../src/process/local/python-env.js';
+import { ready, type Child, type Children } from '../lib/children.js';
+import { freePort, isOk, root } from '../lib/servers.js';
+
+const INSTALL_TIMEOUT_MS = 180_000;
+
+/** The Python environment of the local stack, made where it is not there yet. @returns its folder */
+export function ensurePython(say: (line: string) => void): Promise<string> {
+  const { local, lockFile } = localPaths(root);
+  const env = cleanedEnv(process.env, local);
+  const signal = AbortSignal.timeout(INSTALL_TIMEOUT_MS);
+  return ensurePythonEnv({ local, lockFile, env, progress: makeProgress(say), signal });
+}
+
+/** Starts a Prefect server with a database of its own. */
+export async function startPrefect(
+  children: Children,
+  python: string,
+): Promise<{ child: Child; apiUrl: string }> {
+  const port = await freePort();
+  const apiUrl = `http://127.0.0.1:${port}/api`;
+  const home = join(children.directory, 'prefect');
+  mkdirSync(home);
+  const bin = join(python, 'bin');
+  const env = {
+    PATH: `${bin}:${process.env['PATH'] ?? ''}`,
+    PREFECT_HOME: home,
+    PREFECT_API_URL: apiUrl,
+    PREFECT_SERVER_ANALYTICS_ENABLED: 'false',
+  };
+  const args = [join(bin, 'prefect'), 'server', 'start', '--host', '127.0.0.1', '--port', String(port)];
+  const logFile = join(children.directory, 'prefect.log');
+  const child = await children.start('prefect', join(bin, 'python'), args, { cwd: home, env, logFile });
+  await ready(child, () => isOk(`${apiUrl}/health`), { everyMs: 100 });
+  return { child, apiUrl };
+}
