@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, request, type Dispatcher } from 'undici';
 import { z } from 'zod';
+
+// A write on a connection that the server is about to close fails, and must not be repeated.
+const noKeepAlive = new Agent({ pipelining: 0 });
 
 const withId = z.looseObject({ id: z.string() });
 type Json = Record<string, unknown>;
@@ -38,6 +42,7 @@ export interface RunInput {
 export class Seed {
   readonly suffix = randomUUID().slice(0, 8);
   private readonly flows = new Map<string, Promise<string>>();
+  private readonly underWay = new Set<Promise<undefined>>();
 
   constructor(readonly apiUrl: string) {}
 
@@ -48,16 +53,36 @@ export class Seed {
   /** Calls the orchestrator; repeats the routine 503 of SQLite. */
   async call(method: string, path: string, body?: unknown): Promise<unknown> {
     for (let attempt = 0; ; attempt += 1) {
-      const reply = await fetch(this.apiUrl + path, {
-        method,
-        headers: { 'content-type': 'application/json' },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      const text = await reply.text();
-      if (reply.ok) return text === '' ? undefined : JSON.parse(text);
-      if (reply.status !== 503 || attempt > 20) throw new Error(`${method} ${path}: ${reply.status} ${text}`);
+      const reply = await this.oneOfFew(() => this.send(method, path, body));
+      if (reply.ok) return reply.text === '' ? undefined : JSON.parse(reply.text);
+      if (reply.status !== 503 || attempt > 20) {
+        throw new Error(`${method} ${path}: ${reply.status} ${reply.text}`);
+      }
       await sleep(20 * attempt);
     }
+  }
+
+  private async send(method: string, path: string, body: unknown) {
+    const reply = await request(this.apiUrl + path, {
+      method: method as Dispatcher.HttpMethod,
+      dispatcher: noKeepAlive,
+      headers: { 'content-type': 'application/json' },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    return { ok: reply.statusCode < 300, status: reply.statusCode, text: await reply.body.text() };
+  }
+
+  /** SQLite answers 503 to nearly all of 50 writes at once. */
+  private async oneOfFew<T>(work: () => Promise<T>): Promise<T> {
+    while (this.underWay.size >= 4) await Promise.race(this.underWay);
+    const running = work();
+    const settled = running.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.underWay.add(settled);
+    void settled.then(() => this.underWay.delete(settled));
+    return running;
   }
 
   private async create(path: string, body: unknown): Promise<string> {
@@ -164,6 +189,13 @@ export class Seed {
       })),
     );
   }
+}
+
+function isClosedConnection(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return (
+    cause instanceof Error && 'code' in cause && ['UND_ERR_SOCKET', 'ECONNRESET'].includes(String(cause.code))
+  );
 }
 
 /** An ISO time as microseconds since 1970. */
