@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { contract, lastUpstreamCalls } from '../support/contract.js';
-import { COMPLETED, FAILED } from '../support/seed.js';
+import { COMPLETED, FAILED, type StateInput } from '../support/seed.js';
 
 const c = contract();
 const DBT_TEST_FAILED = { type: 'COMPLETED', name: 'DBT_TEST_FAILED' };
 
 /** A run with a chain of subflows, and a task run at the end of it. */
-async function runWithTaskAt(depth: number, state: { type: string; name: string }, deploymentId?: string) {
+async function runWithTaskAt(depth: number, state: StateInput, deploymentId?: string) {
   const run = await c.seed.flowRun({ states: [COMPLETED], ...(deploymentId ? { deploymentId } : {}) });
   let inner = run;
   for (let level = 0; level < depth; level += 1) {

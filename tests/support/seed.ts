@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Agent, request, type Dispatcher } from 'undici';
+import { Agent, request } from 'undici';
 import { z } from 'zod';
 
 // A write on a connection that the server is about to close fails, and must not be repeated.
@@ -53,18 +53,16 @@ export class Seed {
   /** Calls the orchestrator; repeats the routine 503 of SQLite. */
   async call(method: string, path: string, body?: unknown): Promise<unknown> {
     for (let attempt = 0; ; attempt += 1) {
-      const reply = await this.oneOfFew(() => this.send(method, path, body));
-      if (reply.ok) return reply.text === '' ? undefined : JSON.parse(reply.text);
-      if (reply.status !== 503 || attempt > 20) {
-        throw new Error(`${method} ${path}: ${reply.status} ${reply.text}`);
-      }
+      const { ok, status, text } = await this.oneOfFew(() => this.send(method, path, body));
+      if (ok) return text === '' ? undefined : JSON.parse(text);
+      if (status !== 503 || attempt > 20) throw new Error(`${method} ${path}: ${status} ${text}`);
       await sleep(20 * attempt);
     }
   }
 
   private async send(method: string, path: string, body: unknown) {
     const reply = await request(this.apiUrl + path, {
-      method: method as Dispatcher.HttpMethod,
+      method: method,
       dispatcher: noKeepAlive,
       headers: { 'content-type': 'application/json' },
       body: body === undefined ? null : JSON.stringify(body),
@@ -126,20 +124,6 @@ export class Seed {
     return this.create(`/deployments/${deploymentId}/create_flow_run`, { state });
   }
 
-  /** Makes many things, a few at a time: a server on SQLite drops connections under more. */
-  async many<T>(count: number, make: (n: number) => Promise<T>): Promise<T[]> {
-    const made: T[] = [];
-    let next = 0;
-    const lane = async () => {
-      while (next < count) {
-        const n = next++;
-        made[n] = await make(n);
-      }
-    };
-    await Promise.all(Array.from({ length: 4 }, lane));
-    return made;
-  }
-
   async taskRun(
     flowRunId: string,
     name: string,
@@ -189,13 +173,6 @@ export class Seed {
       })),
     );
   }
-}
-
-function isClosedConnection(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return (
-    cause instanceof Error && 'code' in cause && ['UND_ERR_SOCKET', 'ECONNRESET'].includes(String(cause.code))
-  );
 }
 
 /** An ISO time as microseconds since 1970. */
