@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { contract, lastUpstreamCalls } from '../support/contract.js';
 import { startFacade } from '../support/facade.js';
 import { Host } from '../support/host.js';
@@ -53,6 +53,11 @@ describe('POST /proxy/workers/filter/', () => {
       await c.seed.call('POST', `/work_pools/${name}/workers/heartbeat`, { name: `worker-${n}` });
     }
     await c.seed.call('POST', `/work_pools/${name}/get_scheduled_flow_runs`, { work_queue_names: [busy] });
+    // The server notes the poll after it has answered.
+    await vi.waitFor(async () => {
+      const queue = await c.seed.call('GET', `/work_pools/${name}/queues/${busy}`);
+      expect(queue).toMatchObject({ status: 'READY' });
+    }, 10_000);
     return { name, busy, idle };
   }
 
