@@ -90,7 +90,6 @@ describe('POST /proxy/flow_run/', () => {
   it.each<[string, unknown, string, string[]]>([
     ['no name', {}, 'missing', ['body', 'name']],
     ['a number', { name: 7 }, 'string_type', ['body', 'name']],
-    ['a number that JavaScript would change', { name: 1e21 }, 'string_type', ['body', 'name']],
     ['null', { name: null }, 'string_type', ['body', 'name']],
     ['no body', undefined, 'missing', ['body']],
     ['a list', ['x'], 'model_attributes_type', ['body']],
