@@ -29,11 +29,6 @@ export function createApp({ config, client, logger }: AppDeps): App {
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
 
   app.use('*', requestLog(logger));
-  app.use('*', async (c, next) => {
-    // Hono serves HEAD by the route of GET; the contract has no HEAD.
-    if (c.req.method === 'HEAD') throw unknownRoute(app, c.req.path, 'HEAD');
-    await next();
-  });
   app.onError((error, c) => {
     const state = c.get('state');
     state.error = error instanceof AppError ? error.cause : error;
@@ -41,7 +36,7 @@ export function createApp({ config, client, logger }: AppDeps): App {
     return jsonReply(c, JSON.stringify(body), status, headers);
   });
   app.notFound((c) => {
-    throw unknownRoute(app, c.req.path, c.req.method);
+    throw unknownRoute(app, c.req.path);
   });
 
   app.get('/healthz', (c) => {
@@ -74,8 +69,8 @@ function addRoutes(context: RouteContext): void {
   addSystemRoutes(context);
 }
 
-function unknownRoute(app: App, path: string, method: string): AppError {
+function unknownRoute(app: App, path: string): AppError {
   const allow = allowedMethod(app.routes, path);
-  if (allow === undefined || allow === method) return new AppError('not_found', 'Not Found');
+  if (allow === undefined) return new AppError('not_found', 'Not Found');
   return new AppError('method_not_allowed', 'Method Not Allowed', { headers: { allow } });
 }

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import winston from 'winston';
+import Transport from 'winston-transport';
 
 export type LogFields = Record<string, string | number | boolean | undefined>;
 
@@ -23,31 +24,31 @@ export interface LoggerOptions {
 
 const MAX_FILE_BYTES = 20 * 1024 * 1024;
 const MAX_FILES = 5;
+const LEVEL = Symbol.for('level');
+const MESSAGE = Symbol.for('message');
 
 /** @throws Error where the directory cannot be made or written to */
 export function createLogger({ level, directory, readable }: LoggerOptions): Logger {
-  const transports: winston.transport[] = [
-    new winston.transports.Console({ format: written(readable ? shortLine : jsonLine) }),
-  ];
-  if (directory) {
-    mkdirSync(directory, { recursive: true });
-    const filename = join(directory, 'prefect-proxy.log');
-    transports.push(
-      new winston.transports.File({
-        filename,
-        format: written(jsonLine),
-        maxsize: MAX_FILE_BYTES,
-        maxFiles: MAX_FILES,
-        tailable: true,
-      }),
-    );
-  }
-  // Its default would write each line as JSON once more before the transports do.
-  const logger = winston.createLogger({ level, transports, format: winston.format((info) => info)() });
+  const logger = winston.createLogger({
+    level,
+    // Lines come finished; winston's default would write each as JSON once more.
+    format: winston.format((info) => info)(),
+    transports: [
+      new ConsoleLines({ format: winston.format(readable ? shortLine : (info) => info)() }),
+      ...(directory ? [rotatedFile(directory)] : []),
+    ],
+  });
+  const write =
+    (severity: string) =>
+    (message: string, fields: LogFields = {}) => {
+      if (!logger.isLevelEnabled(severity)) return;
+      const line = JSON.stringify({ time: new Date().toISOString(), level: severity, message, ...fields });
+      logger.write({ level: severity, message, fields, [LEVEL]: severity, [MESSAGE]: line });
+    };
   return {
-    info: (message, fields) => void logger.info(message, fields),
-    warn: (message, fields) => void logger.warn(message, fields),
-    error: (message, fields) => void logger.error(message, fields),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
     close: () =>
       new Promise((resolve) => {
         logger.on('finish', resolve);
@@ -56,20 +57,56 @@ export function createLogger({ level, directory, readable }: LoggerOptions): Log
   };
 }
 
-const MESSAGE = Symbol.for('message');
+/** Console lines; those of one turn of the event loop are one write, which is most of what a line costs. */
+class ConsoleLines extends Transport {
+  private pending = '';
 
-function written(line: (info: winston.Logform.TransformableInfo) => string): winston.Logform.Format {
-  return winston.format((info) => Object.assign(info, { [MESSAGE]: line(info) }))();
+  constructor(options: Transport.TransportStreamOptions) {
+    super(options);
+    process.on('exit', () => {
+      this.flush();
+    });
+  }
+
+  override log(info: { [MESSAGE]?: unknown }, next: () => void): void {
+    if (this.pending === '')
+      setImmediate(() => {
+        this.flush();
+      });
+    this.pending += `${String(info[MESSAGE])}\n`;
+    next();
+  }
+
+  override _final(callback: () => void): void {
+    this.flush();
+    callback();
+  }
+
+  private flush(): void {
+    if (this.pending !== '') process.stdout.write(this.pending);
+    this.pending = '';
+  }
 }
 
-function jsonLine({ level, message, ...fields }: winston.Logform.TransformableInfo): string {
-  return JSON.stringify({ time: new Date().toISOString(), level, message, ...fields });
+function rotatedFile(directory: string): winston.transport {
+  mkdirSync(directory, { recursive: true });
+  const filename = join(directory, 'prefect-proxy.log');
+  return new winston.transports.File({
+    filename,
+    maxsize: MAX_FILE_BYTES,
+    maxFiles: MAX_FILES,
+    tailable: true,
+  });
 }
 
-function shortLine({ level, message, ...fields }: winston.Logform.TransformableInfo): string {
-  const rest = Object.entries(fields)
+/** For a person at a terminal. */
+function shortLine(info: winston.Logform.TransformableInfo): winston.Logform.TransformableInfo {
+  const rest = Object.entries(info['fields'] ?? {})
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => `${key}=${String(value)}`);
   const clock = new Date().toISOString().slice(11, 23);
-  return [clock, level.toUpperCase().padEnd(5), String(message), ...rest].join(' ');
+  return {
+    ...info,
+    [MESSAGE]: [clock, info.level.toUpperCase().padEnd(5), String(info.message), ...rest].join(' '),
+  };
 }

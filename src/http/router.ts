@@ -67,6 +67,9 @@ export class Router {
     // Paths are looked up without their last slash (routing.ts).
     const pattern = contract.path.replaceAll(/\{(\w+)\}/g, ':$1').replace(/\/$/, '');
     this.app.on(contract.method.toUpperCase(), pattern, async (c) => {
+      // Hono serves HEAD by the route of GET; the contract has no HEAD.
+      if (c.req.method === 'HEAD')
+        throw new AppError('method_not_allowed', 'Method Not Allowed', { headers: { allow: 'GET' } });
       const path: Record<string, string> = c.req.param();
       const prefect = this.deps.client.session();
       const state = c.get('state');

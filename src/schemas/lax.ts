@@ -138,10 +138,12 @@ export const timeOrEmpty = field<string>({ type: 'string' }, (value) =>
   value === '' ? { value } : toUtcTime(value),
 );
 
+const CANONICAL_UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 const UUID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
 function readUuid(value: unknown): { value: string } | Problem {
   if (typeof value !== 'string') return { type: 'string_type', msg: 'Input should be a valid string' };
+  if (CANONICAL_UUID.test(value)) return { value };
   if (!UUID.test(value)) return { type: 'uuid_parsing', msg: 'Input should be a valid UUID' };
   const digits = value.toLowerCase().replaceAll('-', '');
   return { value: digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5') };
