@@ -1,0 +1,132 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { ConfigError, loadConfig } from '../src/config.js';
+
+const file = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+
+/** Design.md's table. */
+const DEFAULTS = {
+  PREFECT_API_URL: undefined,
+  PREFECT_API_KEY: undefined,
+  PREFECT_API_AUTH_STRING: undefined,
+  PREFECT_API_TIMEOUT: 30,
+  PREFECT_API_RETRY: true,
+  PREFECT_API_RETRY_DELAY: 0.5,
+  PREFECT_PROXY_API_HOST: '127.0.0.1',
+  PREFECT_PROXY_API_PORT: 8080,
+  LOGDIR: undefined,
+  LOG_LEVEL: 'info',
+  PREFECT_POOL_NAME: 'dalgo_work_pool',
+  PREFECT_WORK_POOL_TYPE: 'process',
+  PREFECT_WORK_QUEUE1_NAME: 'ddp',
+  PREFECT_WORK_QUEUE2_NAME: 'manual-dbt',
+  PREFECT_WORK_QUEUE1_CONCURRENCY_LIMIT: undefined,
+  PREFECT_WORK_QUEUE2_CONCURRENCY_LIMIT: undefined,
+  DEFAULT_WORK_QUEUE_NAME: 'ddp',
+  FLOWS_GIT_URL: undefined,
+  PREFECT_PROXY_GIT_BRANCH: 'main',
+  FLOWS_ENTRYPOINT: 'pipeline.py:deployment_schedule_flow_v5',
+};
+
+function problemsOf(env: Record<string, string>): string[] {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as ConfigError).problems.every((line) => (error as Error).message.includes(line))).toBe(
+      true,
+    );
+    return [...(error as ConfigError).problems];
+  }
+  return [];
+}
+
+const WRONG: [string, string][] = [
+  ['PREFECT_API_URL', 'canary-url'],
+  ['PREFECT_API_URL', 'ftp://canary'],
+  ['PREFECT_API_URL', 'file:///canary'],
+  ['PREFECT_API_TIMEOUT', 'canary'],
+  ['PREFECT_API_TIMEOUT', '0'],
+  ['PREFECT_API_TIMEOUT', '-31337'],
+  ['PREFECT_API_TIMEOUT', 'Infinity'],
+  ['PREFECT_API_RETRY', 'canary'],
+  ['PREFECT_API_RETRY_DELAY', '-31337'],
+  ['PREFECT_API_RETRY_DELAY', '5s'],
+  ['PREFECT_API_CONNECTIONS', '1.5'],
+  ['PREFECT_API_QUEUE', '0'],
+  ['PREFECT_PROXY_API_PORT', '65536'],
+  ['PREFECT_PROXY_API_PORT', '80canary'],
+  ['LIST_CEILING', '31337000'],
+  ['MAX_BODY_BYTES', 'canary'],
+  ['LOG_LEVEL', 'canary'],
+  ['PREFECT_WORK_QUEUE1_CONCURRENCY_LIMIT', '0'],
+  ['PREFECT_WORK_QUEUE2_CONCURRENCY_LIMIT', 'canary'],
+  ['FLOWS_ENTRYPOINT', 'canary.py'],
+];
+
+describe('Configuration', () => {
+  it('has the defaults of the design', () => {
+    const config = loadConfig({});
+    const read = Object.keys(DEFAULTS).map((name) => [name, config[name as keyof typeof DEFAULTS]]);
+    expect(Object.fromEntries(read)).toEqual(DEFAULTS);
+  });
+
+  it('is frozen', () => {
+    expect(Object.isFrozen(loadConfig({}))).toBe(true);
+  });
+
+  it.each(['', ' ', '\t'])('takes %j for not set', (empty) => {
+    const names = Object.keys(loadConfig({})).concat(Object.keys(DEFAULTS));
+    expect(loadConfig(Object.fromEntries(names.map((name) => [name, empty])))).toEqual(loadConfig({}));
+  });
+
+  it.each(WRONG)('%s=%s stops with its name and without its value', (name, value) => {
+    const problems = problemsOf({ [name]: value });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(name);
+    expect(problems[0]).not.toMatch(/canary|31337/);
+  });
+
+  it('names all that is wrong at once', () => {
+    const wrong = Object.fromEntries(WRONG);
+    const problems = problemsOf(wrong);
+    for (const name of Object.keys(wrong)) expect(problems.some((line) => line.startsWith(name))).toBe(true);
+  });
+
+  it('names both credentials where both are set, beside other problems', () => {
+    const both = { PREFECT_API_KEY: 'canary', PREFECT_API_AUTH_STRING: 'canary:x' };
+    expect(problemsOf(both).join()).toMatch(/PREFECT_API_KEY.*PREFECT_API_AUTH_STRING/);
+    const more = problemsOf({ ...both, LOG_LEVEL: 'canary' }).join();
+    expect(more).toMatch(/LOG_LEVEL/);
+    expect(more).toMatch(/PREFECT_API_KEY/);
+    expect(more).not.toContain('canary');
+  });
+
+  it.each(['true', 'TRUE', ' yes ', '1', 'on', 'y'])('PREFECT_API_RETRY=%j is on', (value) => {
+    expect(loadConfig({ PREFECT_API_RETRY: value }).PREFECT_API_RETRY).toBe(true);
+  });
+  it.each(['false', 'False', 'no', '0', 'off', 'n'])('PREFECT_API_RETRY=%j is off', (value) => {
+    expect(loadConfig({ PREFECT_API_RETRY: value }).PREFECT_API_RETRY).toBe(false);
+  });
+
+  it('takes spaces around values, and slashes after the URL', () => {
+    const config = loadConfig({
+      PREFECT_API_URL: ' http://127.0.0.1:4200/api// ',
+      PREFECT_API_KEY: ' key\n',
+      PREFECT_PROXY_API_PORT: ' 80 ',
+    });
+    expect(config.PREFECT_API_URL).toBe('http://127.0.0.1:4200/api');
+    expect(config.PREFECT_API_KEY).toBe('key');
+    expect(config.PREFECT_PROXY_API_PORT).toBe(80);
+  });
+
+  it.skipIf(!existsSync(file('.env.template')))('reads exactly the variables of .env.template', () => {
+    const names = (text: string, line: RegExp) => [...text.matchAll(line)].map(([, name]) => name!);
+    const template = names(readFileSync(file('.env.template'), 'utf8'), /^#? ?([A-Z][A-Z0-9_]+)=/gm);
+    const read = names(readFileSync(file('src/config.ts'), 'utf8'), /^ {2}([A-Z][A-Z0-9_]+):/gm);
+    expect(read.length).toBeGreaterThan(20);
+    expect([...new Set(template)].sort()).toEqual([...read].sort());
+    expect(new Set(template).size).toBe(template.length);
+  });
+});
