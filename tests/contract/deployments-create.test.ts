@@ -134,6 +134,16 @@ describe('POST /proxy/v1/deployments/', () => {
     expect(second['schedules']).toMatchObject([{ schedule: { cron: '0 2 * * *' } }]);
   });
 
+  it('switches its own deployment on again', async () => {
+    const { id } = await create('again', { cron: '0 1 * * *' });
+    await c.host.post(`/proxy/deployments/${String(id)}/set_schedule/inactive`, {});
+    expect(await create('again', { cron: '0 2 * * *' })).toMatchObject({
+      id,
+      paused: false,
+      schedules: [{ active: true, schedule: { cron: '0 2 * * *' } }],
+    });
+  });
+
   it("leaves another organisation's deployment of that name alone", async () => {
     const theirs = await create('theirs', { cron: '0 1 * * *' });
     const fields = { org_slug: c.seed.name('intruder'), deployment_params: { config: { v: 2 } } };

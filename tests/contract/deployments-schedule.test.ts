@@ -6,6 +6,12 @@ const UNKNOWN = '00000000-0000-4000-8000-000000000000';
 const CRON = { cron: '0 5 * * *', timezone: 'Asia/Kolkata', day_or: false };
 const INTERVAL = { interval: 3600, anchor_date: '2026-01-01T00:00:00Z', timezone: 'UTC' };
 const RRULE = { rrule: 'FREQ=DAILY;COUNT=5', timezone: 'UTC' };
+const DETAILED = {
+  schedule: CRON,
+  slug: 'nightly',
+
+  parameters: { config: { a: 1.5 } },
+};
 
 interface Schedule {
   id: string;
@@ -35,12 +41,13 @@ async function success(id: string, status: string): Promise<void> {
 
 describe('POST /proxy/deployments/{id}/set_schedule/{status}', () => {
   it.each([
-    ['cron', [CRON]],
-    ['interval', [INTERVAL]],
-    ['rrule', [RRULE]],
-    ['all', [CRON, INTERVAL, RRULE]],
+    ['cron', [{ schedule: CRON }]],
+    ['interval', [{ schedule: INTERVAL }]],
+    ['rrule', [{ schedule: RRULE }]],
+    ['all', [{ schedule: CRON }, { schedule: INTERVAL }, { schedule: RRULE }]],
+    ['detailed', [DETAILED, { schedule: INTERVAL, slug: 'hourly' }]],
   ])('switches every schedule and the deployment, and keeps the rest (%s)', async (label, given) => {
-    const schedules = given.map((schedule) => ({ schedule, active: true }));
+    const schedules = given.map((one) => ({ ...one, active: true }));
     const id = await c.seed.deployment({ name: c.seed.name(label), schedules });
     const before = await stored(id);
     for (const [status, active] of [
@@ -111,7 +118,7 @@ describe('POST /proxy/deployments/{id}/set_schedule/{status}', () => {
   });
 
   it.each([{}, { any: 1 }, [], null, undefined])('does not look at the body (%j)', async (body) => {
-    const id = await c.seed.deployment({ name: c.seed.name(`body-${JSON.stringify(body) ?? 'none'}`) });
+    const id = await c.seed.deployment({ name: c.seed.name('any-body') });
     const reply = await c.host.post(`/proxy/deployments/${id}/set_schedule/active/`, body);
     expect([reply.status, reply.text]).toEqual([200, '{"success":1}']);
   });

@@ -111,6 +111,8 @@ describe('PUT /proxy/v1/deployments/{id}', () => {
         { slug: 'b', schedule: { interval: 60 } },
       ],
     ],
+    ['some slugs', [{ slug: 'a', schedule: { cron: '0 5 * * *' } }, { schedule: { interval: 60 } }]],
+    ['our slug', [{ slug: 'prefect-proxy', schedule: { interval: 60 } }]],
   ])('replaces schedules of others (%s)', async (label, schedules) => {
     const id = await c.seed.deployment({ name: c.seed.name(label.replace(' ', '-')), schedules });
     for (const cron of ['0 6 * * *', '0 7 * * *']) {
