@@ -58,7 +58,9 @@ describe('POST /proxy/flow_runs/{id}/retry', () => {
     ['{"minutes": null}', 'int_type'],
     ['{"minutes": [1]}', 'int_type'],
     ['{"minutes": 123456789012345678901234567890}', 'int_parsing_size'],
+    ['{"minutes": [1.0]}', 'int_type'],
     ['{}', 'missing'],
+    ['{"other": 1.0}', 'missing'],
   ])('refuses %s', async (raw, type) => {
     const id = await c.seed.flowRun({ states: [FAILED] });
     const reply = await retry(id, raw);
