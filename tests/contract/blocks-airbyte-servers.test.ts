@@ -140,7 +140,6 @@ describe('GET /proxy/blocks/airbyte/server/{blockname}', () => {
 
   it.each(['a%2Fb', '..%2F..%2Fadmin%2Fversion'])('takes %s for another path', async (name) => {
     expect(refusal(await c.host.get(URL + name))).toEqual([404, 'Not Found', 'not_found']);
-    expect(lastUpstreamCalls(c.facade)).toBe(0);
   });
 });
 
