@@ -28,6 +28,7 @@ export interface TcpProxy {
 /** A TCP proxy in front of an orchestrator, for what goes wrong below HTTP. */
 export async function startTcpProxy(apiUrl: string): Promise<TcpProxy> {
   const target = new URL(apiUrl);
+  const own = new URL(apiUrl);
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
     proxy.connections += 1;
@@ -89,8 +90,8 @@ export async function startTcpProxy(apiUrl: string): Promise<TcpProxy> {
       }),
   };
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  target.port = String((server.address() as AddressInfo).port);
-  proxy.url = target.href;
+  own.port = String((server.address() as AddressInfo).port);
+  proxy.url = own.href;
   return proxy;
 }
 
