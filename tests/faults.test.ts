@@ -17,7 +17,7 @@ let good: Good;
 beforeEach(async () => {
   mock = await startMockOrchestrator();
   wire = await startTcpProxy(mock.url);
-  facade = await startFacade(wire.url);
+  facade = await startFacade(wire.url, { PREFECT_API_TIMEOUT: '2' });
   host = new Host(facade.url);
   good = await makeGood(host, new Seed(mock.url));
   // What follows begins with new connections.
