@@ -10,6 +10,7 @@ export interface PollPlan {
   rounds: number;
   sameRounds: number;
   seconds: number;
+  /** Some 30,000 requests: below that V8 still compiles the facade's code, at twice the cost of a request. */
   warmUpSeconds: number;
   connections: number;
 }

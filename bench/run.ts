@@ -13,12 +13,12 @@ import { benchStart } from './start-time.js';
 const TIME_LIMIT_MS = 240_000;
 
 const full = {
-  poll: { rounds: 5, sameRounds: 3, seconds: 4, warmUpSeconds: 4, connections: 32 },
+  poll: { rounds: 5, sameRounds: 3, seconds: 4, warmUpSeconds: 10, connections: 32 },
   starts: 5,
   reads: { repetitions: 15, budgetMs: 35_000 },
 };
 const quick = {
-  poll: { rounds: 3, sameRounds: 1, seconds: 2, warmUpSeconds: 2, connections: 32 },
+  poll: { rounds: 3, sameRounds: 1, seconds: 2, warmUpSeconds: 5, connections: 32 },
   starts: 3,
   reads: { repetitions: 5, budgetMs: 10_000 },
 };
