@@ -1,10 +1,12 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
 import type { Config } from './config.js';
 import { AppError, errorReply } from './errors.js';
 import { requestLog } from './http/request-log.js';
 import { jsonReply, type Env } from './http/reply.js';
 import { Router, type App } from './http/router.js';
 import { allowedMethod, separatePath } from './http/routing.js';
+import { stringifyJson } from './json.js';
 import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
 import type { PrefectClient } from './prefect/client.js';
@@ -29,15 +31,14 @@ export function createApp({ config, client, logger }: AppDeps): App {
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
 
   app.use('*', requestLog(logger));
-  app.onError((error, c) => {
+  const fail = (error: unknown, c: Context<Env>) => {
     const state = c.get('state');
     state.error = error instanceof AppError ? error.cause : error;
     const { status, headers, body } = errorReply(error, state.requestId);
-    return jsonReply(c, JSON.stringify(body), status, headers);
-  });
-  app.notFound((c) => {
-    throw unknownRoute(app, c.req.path);
-  });
+    return jsonReply(c, stringifyJson(body), status, headers);
+  };
+  app.onError(fail);
+  app.notFound((c) => fail(unknownRoute(app, c.req.path), c));
 
   app.get('/healthz', (c) => {
     c.get('state').route = '/healthz';

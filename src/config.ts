@@ -71,16 +71,16 @@ export class ConfigError extends Error {
  * @throws ConfigError that lists every wrong variable at once
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim()));
+  const given = Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) => (value?.trim() ? [[name, value.trim()]] : [])),
+  );
   const parsed = environment.safeParse(given);
-  if (!parsed.success) {
-    throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`));
+  const problems = (parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  if (given['PREFECT_API_KEY'] && given['PREFECT_API_AUTH_STRING']) {
+    problems.push('PREFECT_API_KEY and PREFECT_API_AUTH_STRING: only one of them can be sent');
   }
-  const config = parsed.data;
-  if (config.PREFECT_API_KEY && config.PREFECT_API_AUTH_STRING) {
-    throw new ConfigError(['PREFECT_API_KEY and PREFECT_API_AUTH_STRING: only one of them can be sent']);
-  }
-  return Object.freeze(config);
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(parsed.data);
 }
 
 /** Reads `.env` beside the working directory into the process, where there is one. */

@@ -6,6 +6,8 @@ export const ERROR_STATUS = {
   conflict: 409,
   body_too_large: 413,
   validation_failed: 422,
+  /** The host hung up within its request; nobody reads this reply. */
+  client_gone: 499,
   internal: 500,
   orchestrator_failed: 502,
   orchestrator_refused_credentials: 502,

@@ -22,7 +22,8 @@ export class JsonSyntaxError extends Error {
   }
 }
 
-const EXACT = /[:[,]\s*-?\d+(?:\.\d*0(?!\d)|\.?\d*[eE]|\d{15}|\.\d{15})/;
+/** Numbers in a text that a JavaScript number may change: ending in .0, with an exponent, or of 16 digits and more. */
+const EXACT = /[:[,]\s*-?(?:\d+\.\d*0(?!\d)|[\d.]+[eE]|[\d.]{16})/;
 const exactNumbers = [
   {
     test: (v: unknown) => v instanceof ExactNumber,
@@ -54,6 +55,15 @@ export function parsePlainJson(text: string): unknown {
     return JSON.parse(text);
   } catch {
     throw new JsonSyntaxError(findOffset(text));
+  }
+}
+
+/** The value of a JSON text; the text itself where it is none. */
+export function jsonOrText(text: string): unknown {
+  try {
+    return parsePlainJson(text);
+  } catch {
+    return text;
   }
 }
 

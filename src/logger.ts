@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import winston from 'winston';
 import Transport from 'winston-transport';
@@ -91,6 +91,8 @@ class ConsoleLines extends Transport {
 function rotatedFile(directory: string): winston.transport {
   mkdirSync(directory, { recursive: true });
   const filename = join(directory, 'prefect-proxy.log');
+  // winston would say so later, or never.
+  closeSync(openSync(filename, 'a'));
   return new winston.transports.File({
     filename,
     maxsize: MAX_FILE_BYTES,

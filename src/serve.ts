@@ -1,4 +1,5 @@
-import { createAdaptorServer, type ServerType } from '@hono/node-server';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
 import { createApp } from './app.js';
 import { loadConfig, type Config } from './config.js';
 import type { Logger } from './logger.js';
@@ -22,18 +23,15 @@ export interface ServeOptions {
 export async function serve({ config, logger, port }: ServeOptions): Promise<Facade> {
   const client = createClient(config, config.PREFECT_API_URL);
   const app = createApp({ config, client, logger });
-  const server = createAdaptorServer({ fetch: app.fetch });
+  const listener = getRequestListener(app.fetch);
+  const server = createServer((request, response) => void listener(request, response));
+  const drain = drainer(server);
   const host = config.PREFECT_PROXY_API_HOST;
   const listening = await listen(server, port, host);
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${listening}`,
     close: async () => {
-      await new Promise<void>((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-        if ('closeIdleConnections' in server) server.closeIdleConnections();
-      });
+      await drain();
       await client.close();
     },
   };
@@ -61,7 +59,30 @@ export function createClient(config: Config, apiUrl: string): PrefectClient {
   });
 }
 
-function listen(server: ServerType, port: number, host: string): Promise<number> {
+/** Ends a server when the requests under way are answered: idle and silent connections do not hold it up. */
+function drainer(server: Server): () => Promise<void> {
+  const underWay = new Set<ServerResponse>();
+  let isEnding = false;
+  server.on('request', (_request, response) => {
+    underWay.add(response);
+    response.shouldKeepAlive &&= !isEnding;
+    response.once('close', () => {
+      underWay.delete(response);
+      if (isEnding && underWay.size === 0) server.closeAllConnections();
+    });
+  });
+  return () =>
+    new Promise((resolve) => {
+      isEnding = true;
+      server.close(() => {
+        resolve();
+      });
+      for (const response of underWay) response.shouldKeepAlive = false;
+      if (underWay.size === 0) server.closeAllConnections();
+    });
+}
+
+function listen(server: Server, port: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { AppError, type ValidationDetail } from '../errors.js';
-import { JsonSyntaxError, parseJson } from '../json.js';
+import { ExactNumber, JsonSyntaxError, parseJson } from '../json.js';
 import { requestHeader, type Env } from './reply.js';
 
 /**
@@ -12,17 +12,33 @@ import { requestHeader, type Env } from './reply.js';
 export async function readBody(c: Context<Env>, maxBytes: number): Promise<unknown> {
   if (Number(requestHeader(c, 'content-length') ?? 0) > maxBytes)
     throw new AppError('body_too_large', 'Request body too large');
-  const bytes = await c.req.arrayBuffer();
+  const bytes = await c.req.arrayBuffer().catch((error: unknown) => {
+    throw new AppError('client_gone', 'The request was not sent to its end', { cause: error });
+  });
   if (bytes.byteLength > maxBytes) throw new AppError('body_too_large', 'Request body too large');
   if (bytes.byteLength === 0) return undefined;
   const text = decode(bytes);
   if (!isJson(requestHeader(c, 'content-type'))) return text;
   try {
-    return parseJson(text);
+    const value = parseJson(text);
+    // As a plain number it is no object to any schema.
+    if (value instanceof ExactNumber) return Number(value.text);
+    if (!isNestedDeeper(value, MAX_DEPTH)) return value;
   } catch (error) {
-    if (!(error instanceof JsonSyntaxError)) throw error;
-    throw new AppError('validation_failed', [jsonInvalid(error.offset)]);
+    if (!(error instanceof JsonSyntaxError || error instanceof RangeError)) throw error;
+    throw new AppError('validation_failed', [
+      jsonInvalid(error instanceof JsonSyntaxError ? error.offset : 0),
+    ]);
   }
+  throw new AppError('validation_failed', [jsonInvalid(0)]);
+}
+
+/** All that walks a body (checks, JSON writers, Prefect's own parser) does it by recursion. */
+const MAX_DEPTH = 200;
+
+function isNestedDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isNestedDeeper(inner, levels - 1));
 }
 
 function decode(bytes: ArrayBuffer): string {

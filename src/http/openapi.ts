@@ -1,5 +1,5 @@
 import { z, type RouteConfig } from '@hono/zod-openapi';
-import type { Contract, InputShape } from './router.js';
+import type { Contract, InputShape } from './contract.js';
 
 const requestId = z
   .string()

@@ -1,11 +1,12 @@
-import { z, type OpenAPIHono } from '@hono/zod-openapi';
+import type { OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { AppError } from '../errors.js';
 import { stringifyJson } from '../json.js';
 import type { PrefectClient, PrefectSession } from '../prefect/client.js';
 import { NO_SUCH_ID } from '../schemas/lax.js';
 import { readBody } from './body.js';
-import { failureOf, type Failure } from './failure.js';
+import type { Contract, InputShape } from './contract.js';
+import { failureOf } from './failure.js';
 import { openApiRoute } from './openapi.js';
 import { jsonReply, type Env } from './reply.js';
 import { validationDetails } from './validation.js';
@@ -15,26 +16,6 @@ export type App = OpenAPIHono<Env>;
 /** A reply that is JSON text already: passed on as it is. */
 export class RawJson {
   constructor(readonly text: string) {}
-}
-
-/** The parts of a request that a route reads: `path`, `query` and `body`, each where it has one. */
-export type InputShape = Partial<Record<'path' | 'query', z.ZodObject>> & { body?: z.ZodType };
-
-/** The contract of a route, as the OpenAPI document shows it and as requests are checked against it. */
-export interface Contract<I extends InputShape> {
-  method: 'get' | 'post' | 'put' | 'patch' | 'delete';
-  /** With FastAPI's placeholders: `/proxy/deployments/{deployment_id}`. Served with and without a slash at the end. */
-  path: string;
-  operationId: string;
-  summary: string;
-  tag: string;
-  input: z.ZodObject<I>;
-  reply: z.ZodType;
-  example: { reply: unknown; body?: unknown };
-  /** What `detail` says when the orchestrator fails or refuses. */
-  failure: Failure;
-  /** Statuses that the route answers beside 422 and 5xx. */
-  errors?: (400 | 404 | 409)[];
 }
 
 export interface Call {

@@ -1,12 +1,13 @@
+import type { Env } from './reply.js';
+
 /**
- * The path that routes are looked up by. An encoded slash separates like a plain one, as it does for the existing
+ * The path that routes are looked up by, as it was sent: `request.url` has `..` and `%2e%2e` resolved already, so that
+ * an id could walk to another resource. An encoded slash separates like a plain one, as it does for the existing
  * proxy: `a%2Fb` is two segments, never a name with a slash in it.
  */
-export function separatePath(request: Request): string {
-  const start = request.url.indexOf('/', request.url.indexOf('://') + 3);
-  const end = request.url.slice(start).search(/[?#]/);
-  const path =
-    start === -1 ? '/' : end === -1 ? request.url.slice(start) : request.url.slice(start, start + end);
+export function separatePath(request: Request, options?: { env?: Env['Bindings'] }): string {
+  const target = options?.env?.incoming?.url ?? request.url;
+  const path = target.replace(/^[a-z]+:\/\/[^/]*/i, '').replace(/[?#].*$/s, '');
   const separated = path.includes('%2') ? path.replaceAll(/%2f/gi, '/') : path;
   return separated.length > 1 && separated.endsWith('/') ? separated.slice(0, -1) : separated;
 }

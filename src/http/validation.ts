@@ -1,6 +1,7 @@
 import type { z } from '@hono/zod-openapi';
 import type { ValidationDetail } from '../errors.js';
-import { isObject, type Problem } from '../schemas/lax.js';
+import { isObject } from '../schemas/lax.js';
+import type { Problem } from '../schemas/problem.js';
 
 /** The problems of a request (`{path, query, body}`), in FastAPI's shape. */
 export function validationDetails(given: unknown, error: z.ZodError): ValidationDetail[] {
@@ -8,8 +9,7 @@ export function validationDetails(given: unknown, error: z.ZodError): Validation
     const loc = issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step));
     const input = valueAt(given, loc);
     const { type, msg } = problemOf(issue, loc, input);
-    const shown = type === 'missing' && loc.length > 1 ? valueAt(given, loc.slice(0, -1)) : input;
-    return { type, loc, msg, input: withoutSecrets(shown, loc) };
+    return { type, loc, msg, input: loc[0] === 'body' ? shownInput(given, loc, type) : (input ?? null) };
   });
 }
 
@@ -37,14 +37,24 @@ function valueAt(given: unknown, steps: (string | number)[]): unknown {
   }, given);
 }
 
-const SECRET = /secret|password|token|api_?key|cred|env|params|extra/i;
+const SECRET = /secret|password|token|api_?key|cred|env|param|extra|data|value/i;
 const MASK = '**********';
 
-/** FastAPI repeats the input, and hosts log error bodies: what may hold a secret is masked. */
-function withoutSecrets(value: unknown, loc: (string | number)[]): unknown {
+/**
+ * FastAPI repeats the input (for a missing field: the object it is missing in), and hosts log error bodies. So of an
+ * object only its shape is shown, and of a value that may be a secret nothing.
+ */
+function shownInput(given: unknown, loc: (string | number)[], type: string): unknown {
+  const isWhole = loc.length === 1;
+  const value = valueAt(given, type === 'missing' && !isWhole ? loc.slice(0, -1) : loc);
   if (value === undefined || value === null) return null;
-  if (!isObject(value)) return loc.some((step) => SECRET.test(String(step))) ? MASK : value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [key, SECRET.test(key) ? MASK : inner]),
-  );
+  const mayBeSecret = isWhole || loc.some((step) => SECRET.test(String(step)));
+  return typeof value === 'object' || mayBeSecret ? masked(value) : value;
+}
+
+/** The same lists and keys, with every value masked. */
+function masked(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(masked);
+  if (!isObject(value)) return MASK;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, masked(inner)]));
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { parsePlainJson } from '../json.js';
+import { jsonOrText } from '../json.js';
+import { UpstreamError } from './errors.js';
 
 const csrfToken = z.object({ token: z.string(), expiration: z.string() });
 
@@ -36,9 +37,10 @@ export class CsrfToken {
   private async fetch(fetchToken: FetchToken): Promise<boolean> {
     const { status, text } = await fetchToken(this.client);
     if (status !== 200) return false;
-    const { token, expiration } = csrfToken.parse(parsePlainJson(text));
-    this.token = token;
-    this.expires = Date.parse(expiration);
+    const parsed = csrfToken.safeParse(jsonOrText(text));
+    if (!parsed.success) throw new UpstreamError('shape', { status });
+    this.token = parsed.data.token;
+    this.expires = Date.parse(parsed.data.expiration);
     return true;
   }
 }

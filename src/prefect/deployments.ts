@@ -8,8 +8,11 @@ const schedule = z.object({
   id: z.string(),
   active: z.boolean(),
   slug: z.string().nullish(),
+  parameters: z.record(z.string(), z.unknown()).optional(),
   schedule: z.looseObject({ cron: z.string().optional() }),
 });
+
+export type Schedule = z.input<typeof schedule>;
 
 export const deployment = z.looseObject({
   id: z.string(),
@@ -60,18 +63,24 @@ export function list(
       retry: 'read',
       parse: exact(z.array(deployment)),
     });
-  return readPages(size, fetchPage, { ceiling });
+  const count = () =>
+    api.post(path`/deployments/count`, { body: query, retry: 'read', parse: plain(z.number()) });
+  return readPages(size, fetchPage, { ceiling, count });
 }
 
-/** `PATCH /deployments/{id}/schedules/{id}`: on or off; keeps the schedule's id and with it the runs it has planned. */
+/**
+ * `PATCH /deployments/{id}/schedules/{id}`: on or off; keeps the schedule's id and with it the runs it has planned.
+ * The schedule's parameters go along: they are emptied where they are not given (3.6.29 and 3.8.8).
+ */
 export async function setScheduleActive(
   api: PrefectSession,
   id: string,
-  scheduleId: string,
+  { id: scheduleId, parameters }: Schedule,
   active: boolean,
 ): Promise<void> {
+  const body = { active, ...(parameters ? { parameters } : {}) };
   await api.patch(path`/deployments/${id}/schedules/${scheduleId}`, {
-    body: { active },
+    body,
     retry: 'idempotent',
     parse: nothing,
   });

@@ -42,3 +42,6 @@ export class UpstreamError extends Error {
     return this.status === 409;
   }
 }
+
+/** A 2xx whose body is not what Prefect sends on that route. */
+export class ShapeError extends Error {}

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parsePlainJson } from '../json.js';
+import { jsonOrText } from '../json.js';
 
 const problem = z.object({
   loc: z.array(z.union([z.string(), z.number()])).optional(),
@@ -20,13 +20,7 @@ const ownValues = z.object({ parameters: z.unknown(), data: z.unknown() }).parti
  * @returns undefined where it said nothing usable (a login page, a cut reply)
  */
 export function explain(text: string, requestBody?: unknown): unknown {
-  let json: unknown;
-  try {
-    json = parsePlainJson(text);
-  } catch {
-    return undefined;
-  }
-  const body = errorBody.safeParse(json);
+  const body = errorBody.safeParse(jsonOrText(text));
   if (!body.success) return undefined;
   const hide = hider(requestBody);
   const { detail, exception_message, exception_detail } = body.data;
@@ -43,8 +37,15 @@ function hider(requestBody: unknown): (text: string) => string {
   const { data: { parameters, data } = {} } = ownValues.safeParse(requestBody);
   const values = leaves([parameters, data])
     .filter((value) => value.length >= 4)
+    .flatMap(spellings)
     .sort((a, b) => b.length - a.length);
   return (text) => values.reduce((shown, value) => shown.replaceAll(value, '***'), text);
+}
+
+/** A text as it stands, as JSON and as Python's repr write it: messages quote values. */
+function spellings(value: string): string[] {
+  const inJson = JSON.stringify(value).slice(1, -1);
+  return [value, inJson, inJson.replaceAll('\\"', '"').replaceAll("'", "\\'"), inJson.replaceAll('\\"', '"')];
 }
 
 function leaves(value: unknown): string[] {

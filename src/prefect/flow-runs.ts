@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { parsePlainJson } from '../json.js';
-import { ShapeError, type PrefectSession } from './client.js';
+import type { PrefectSession } from './client.js';
+import { ShapeError } from './errors.js';
 import { readPages, type PageSize, type Rows } from './pages.js';
 import { anyNumber, exact, plain } from './parse.js';
 import { path } from './path.js';
@@ -99,7 +100,9 @@ function pages(
 ) {
   const fetchPage = (limit: number, offset: number) =>
     api.post(path`/flow_runs/filter`, { body: { ...query, limit, offset }, retry: 'read', parse });
-  return readPages(size, fetchPage, options);
+  const count = () =>
+    api.post(path`/flow_runs/count`, { body: query, retry: 'read', parse: plain(z.number()) });
+  return readPages(size, fetchPage, { ...options, count });
 }
 
 /** `DELETE /flow_runs/{id}` */

@@ -14,49 +14,57 @@ export interface Rows<T> {
 /** Reads `limit` rows from `offset`. */
 export type FetchPage<T> = (limit: number, offset: number) => Promise<T[]>;
 
+/** How many rows a list has in all, for lists that can tell. */
+export type CountRows = () => Promise<number>;
+
 interface Wanted {
   offset?: number;
   /** Rows wanted; all of them where it is not given. */
   limit?: number | undefined;
   /** Rows that are read at most, whatever is wanted. */
   ceiling: number;
+  count?: CountRows;
 }
 
 /**
- * Reads a list that may be longer than a page. The first page tells whether there is more; further pages are read
- * at once, in batches that double (1, 2, 4 ... pages), because most of Prefect's lists do not say how long they are.
+ * Reads a list that may be longer than a page. The first page tells whether there is more. A list that can be counted
+ * is then read to its end at once; of others (logs) more and more pages are read at once, as it turns out to be longer.
  * Rows are told apart by `id`: a list that grows while it is read may show a row on two pages.
  */
 export async function readPages<T extends { id: string }>(
   size: PageSize,
   fetchPage: FetchPage<T>,
-  { offset = 0, limit = Infinity, ceiling }: Wanted,
+  { offset = 0, limit = Infinity, ceiling, count }: Wanted,
 ): Promise<Rows<T>> {
-  const wanted = Math.min(limit, ceiling + 1);
-  const rows = await readFirst(size, fetchPage, wanted, offset);
+  let wanted = Math.min(limit, ceiling + 1);
+  const rows = await readPage(size, fetchPage, wanted, offset);
   let isFull = rows.length === Math.min(size.pageSize, wanted);
-  for (let batch = 1; isFull && rows.length < wanted; batch *= 2) {
-    const pages = pageBounds(rows.length, wanted, size.pageSize, batch);
+  if (isFull && count && rows.length < wanted) wanted = Math.min(wanted, (await count()) - offset);
+  while (isFull && rows.length < wanted) {
+    const atOnce = count ? Infinity : Math.max(1, Math.floor(rows.length / size.pageSize / 2));
+    const pages = pageBounds(rows.length, wanted, size.pageSize, atOnce);
     const read = await Promise.all(pages.map((page) => fetchPage(page.limit, offset + page.offset)));
     isFull = read.every((page, index) => page.length === pages[index]?.limit);
     rows.push(...read.flat());
   }
-  const unique = [...new Map(rows.map((row) => [row.id, row])).values()];
-  return unique.length > ceiling ? { rows: unique.slice(0, ceiling), cutAt: ceiling } : { rows: unique };
+  const unique = [...new Map(rows.map((row) => [row.id, row])).values()].slice(0, ceiling);
+  return rows.length > ceiling ? { rows: unique, cutAt: ceiling } : { rows: unique };
 }
 
-async function readFirst<T>(
+/** The first page; learns the operator's limit where it is lower than ours. */
+async function readPage<T>(
   size: PageSize,
   fetchPage: FetchPage<T>,
   wanted: number,
   offset: number,
 ): Promise<T[]> {
+  const asked = Math.min(size.pageSize, wanted);
   try {
-    return await fetchPage(Math.min(size.pageSize, wanted), offset);
+    return await fetchPage(asked, offset);
   } catch (error) {
     const lower = smallerLimit(error);
-    if (lower === undefined || lower >= size.pageSize) throw error;
-    size.pageSize = lower;
+    if (lower === undefined || lower >= asked) throw error;
+    size.pageSize = Math.min(size.pageSize, lower);
     return fetchPage(Math.min(lower, wanted), offset);
   }
 }
@@ -65,11 +73,13 @@ function pageBounds(
   from: number,
   to: number,
   size: number,
-  pages: number,
+  atMost: number,
 ): { offset: number; limit: number }[] {
-  return Array.from({ length: pages }, (_, index) => from + index * size)
-    .filter((offset) => offset < to)
-    .map((offset) => ({ offset, limit: Math.min(size, to - offset) }));
+  const pages = Math.min(atMost, Math.ceil((to - from) / size));
+  return Array.from({ length: pages }, (_, index) => {
+    const offset = from + index * size;
+    return { offset, limit: Math.min(size, to - offset) };
+  });
 }
 
 /** Operators can lower the limit (PREFECT_SERVER_API_DEFAULT_LIMIT); the 422 says to what. */

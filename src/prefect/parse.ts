@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ExactNumber, parseJson, parsePlainJson } from '../json.js';
-import { ShapeError } from './client.js';
+import { ShapeError } from './errors.js';
 
 type Parser<T> = (text: string) => T;
 
@@ -23,8 +23,11 @@ export const plain = <S extends z.ZodType>(schema: S): Parser<z.input<S>> => che
 /** For replies of which a host's own values (parameters) are passed on: numbers stay as they were written. */
 export const exact = <S extends z.ZodType>(schema: S): Parser<z.input<S>> => checked(schema, parseJson);
 
-/** For replies without a body, or with one that does not matter. */
-export const nothing: Parser<undefined> = () => undefined;
+/** For replies without a body (204): a login page in its place is no success. */
+export const nothing: Parser<undefined> = (text) => {
+  if (text !== '') throw new ShapeError('a body where none belongs');
+  return undefined;
+};
 
 /** A number of a reply read by `exact`. */
 export const anyNumber = z.union([z.number(), z.instanceof(ExactNumber)]);

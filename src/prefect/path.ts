@@ -9,15 +9,17 @@ export class ApiPath {
   }
 }
 
+/** Values that a server resolves to another resource, or to none: `.`, `..`, nothing, and what has a slash in it. */
+const UNREACHABLE = /^\.{0,2}$|\//;
+
 /**
  * Builds an API path: path`/flow_runs/${id}/graph`. Each value becomes one segment, whatever it holds.
- * @throws UpstreamError 404 for `.`, `..` and the empty text, which servers would resolve to another resource
+ * @throws UpstreamError 404 for a value that cannot be a segment
  */
 export function path(literals: TemplateStringsArray, ...values: string[]): ApiPath {
   let text = literals[0] ?? '';
   values.forEach((value, index) => {
-    if (value === '' || value === '.' || value === '..')
-      throw new UpstreamError('status', { status: 404, sent: false });
+    if (UNREACHABLE.test(value)) throw new UpstreamError('status', { status: 404, sent: false });
     text += encodeURIComponent(value.toWellFormed()) + (literals[index + 1] ?? '');
   });
   return new ApiPath(text);

@@ -10,6 +10,7 @@ import { UpstreamError } from './errors.js';
 export type RetryClass = 'read' | 'idempotent' | 'create' | 'unsafe';
 
 const MAX_DELAY_SECONDS = 4;
+const MAX_RETRY_AFTER_SECONDS = 3600;
 
 /** Whether a failed call may be sent again. Each line is one rule. */
 export function shouldRetry(error: UpstreamError, retry: RetryClass): boolean {
@@ -27,18 +28,18 @@ export function shouldRetry(error: UpstreamError, retry: RetryClass): boolean {
 }
 
 /**
- * Seconds to wait before the next attempt: exponential with full jitter, or what the orchestrator asked for.
+ * Seconds to wait before the next attempt: exponential with full jitter, and not before what the orchestrator asked for.
  * @param attempt 0 for the first repetition
  */
 export function retryDelay(error: UpstreamError, attempt: number, baseSeconds: number): number {
-  if (error.details.retryAfterSeconds !== undefined) return error.details.retryAfterSeconds;
-  return Math.random() * Math.min(MAX_DELAY_SECONDS, baseSeconds * 2 ** attempt);
+  const backOff = Math.random() * Math.min(MAX_DELAY_SECONDS, baseSeconds * 2 ** attempt);
+  return Math.max(backOff, error.details.retryAfterSeconds ?? 0);
 }
 
 /** Seconds of a Retry-After header, given as seconds or as a date. */
 export function parseRetryAfter(value: string | undefined, now = Date.now()): number | undefined {
   if (!value) return undefined;
-  if (/^\d+$/.test(value)) return Number(value);
+  if (/^\d+$/.test(value)) return Math.min(Number(value), MAX_RETRY_AFTER_SECONDS);
   const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, (date - now) / 1000);
+  return Number.isNaN(date) ? undefined : Math.min(Math.max(0, (date - now) / 1000), MAX_RETRY_AFTER_SECONDS);
 }

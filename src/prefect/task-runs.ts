@@ -44,13 +44,8 @@ export function subflowsAndStates(
   const either = stateName
     ? { operator: 'or_', subflow_runs: { exists_: true }, state: { name: { any_: [stateName] } } }
     : { subflow_runs: { exists_: true } };
-  const fetchPage = (limit: number, offset: number) =>
-    api.post(path`/task_runs/filter`, {
-      body: { flow_runs: { id: { any_: flowRunIds } }, task_runs: either, sort: 'ID_DESC', limit, offset },
-      retry: 'read',
-      parse: plain(z.array(taskRun)),
-    });
-  return readPages(size, fetchPage, { ceiling });
+  const query = { flow_runs: { id: { any_: flowRunIds } }, task_runs: either };
+  return pages(api, size, query, plain(z.array(taskRun)), ceiling);
 }
 
 /**
@@ -70,11 +65,23 @@ export async function statesOf(
   } catch (error) {
     if (!(error instanceof UpstreamError && error.status === 500)) throw error;
   }
+  return pages(api, size, { task_runs: { flow_run_id: { any_: [flowRunId] } } }, parse, ceiling);
+}
+
+function pages<T extends { id: string }>(
+  api: PrefectSession,
+  size: PageSize,
+  query: Record<string, unknown>,
+  parse: (text: string) => T[],
+  ceiling: number,
+): Promise<Rows<T>> {
   const fetchPage = (limit: number, offset: number) =>
     api.post(path`/task_runs/filter`, {
-      body: { task_runs: { flow_run_id: { any_: [flowRunId] } }, sort: 'ID_DESC', limit, offset },
+      body: { ...query, sort: 'ID_DESC', limit, offset },
       retry: 'read',
       parse,
     });
-  return readPages(size, fetchPage, { ceiling });
+  const count = () =>
+    api.post(path`/task_runs/count`, { body: query, retry: 'read', parse: plain(z.number()) });
+  return readPages(size, fetchPage, { ceiling, count });
 }

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { AppError } from '../errors.js';
 import { RawJson } from '../http/router.js';
 import * as flowRuns from '../prefect/flow-runs.js';
-import type { Problem } from '../schemas/lax.js';
+import type { Problem } from '../schemas/problem.js';
 import * as replies from '../schemas/replies.js';
 import * as requests from '../schemas/requests.js';
 import { hoursBefore, minutesFromNow } from '../schemas/time.js';

@@ -1,15 +1,12 @@
 import { z } from '@hono/zod-openapi';
 import { ExactNumber, isStorableNumber } from '../json.js';
+import type { Problem } from './problem.js';
 import { toUtcTime } from './time.js';
 
-/**
+/*
  * Field types that take what pydantic's lax mode takes and name their problems with pydantic's words, because that
  * is what hosts have been sending to and reading from. A problem travels as a zod issue with `params.type`.
  */
-export interface Problem {
-  type: string;
-  msg: string;
-}
 
 const MISSING: Problem = { type: 'missing', msg: 'Field required' };
 
@@ -110,14 +107,29 @@ export const bool = field<boolean>({ type: 'boolean' }, (value) => {
   return { type: 'bool_parsing', msg: 'Input should be a valid boolean, unable to interpret input' };
 });
 
-/** A port: text in the request, a number in the block. */
-export const portText = field<number>({ type: 'string', pattern: '^[0-9]+$' }, (value) => {
+function readPort(value: unknown): { value: number } | Problem {
   if (typeof value !== 'string') return { type: 'string_type', msg: 'Input should be a valid string' };
   const result = readInteger(value);
   if (!('value' in result)) return result;
   if (result.value >= 0 && result.value <= 65_535) return result;
   return { type: 'less_than_equal', msg: 'Input should be a port between 0 and 65535' };
-});
+}
+
+/** A port: text in the request, a number in the block. */
+export const portText = field<number>({ type: 'string', pattern: '^[0-9]+$' }, readPort);
+
+/** A port that may be left out by sending an empty text. */
+export const portOrEmpty = field<number | null>({ type: 'string' }, (value) =>
+  value === '' ? { value: null } : readPort(value),
+);
+
+/** An object with known fields inside another. zod takes any object for one, also a number that is kept as text. */
+export function nestedModel<S extends z.ZodRawShape>(shape: S) {
+  return z.preprocess(
+    (value) => (value instanceof ExactNumber ? Number(value.text) : value),
+    z.object(shape),
+  );
+}
 
 /** `dict`: a free object. Numbers that the orchestrator cannot store are refused here, before they break its lists. */
 export const dict = field<Record<string, unknown>>(

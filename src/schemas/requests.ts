@@ -6,7 +6,9 @@ import {
   dict,
   idInPath,
   int,
+  nestedModel,
   orNull,
+  portOrEmpty,
   portText,
   str,
   timeOrEmpty,
@@ -28,7 +30,7 @@ export const airbyteServerUpdate = z
   .object({
     blockName: str,
     serverHost: orNull(str),
-    serverPort: orNull(portText),
+    serverPort: orNull(portOrEmpty),
     apiVersion: orNull(str),
     username: orNull(str),
     password: orNull(str),
@@ -87,7 +89,7 @@ export const retry = z.object({ minutes: int }).openapi('Retry');
 
 export const cancel = z
   .object({
-    state: z.object({ name: str, type: z.literal('CANCELLING') }),
+    state: nestedModel({ name: str, type: z.literal('CANCELLING') }),
     force: str.openapi({ example: 'True' }),
   })
   .openapi('Cancel');

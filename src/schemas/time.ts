@@ -1,5 +1,5 @@
 import { ExactNumber } from '../json.js';
-import type { Problem } from './lax.js';
+import type { Problem } from './problem.js';
 
 const DATE_TIME =
   /^(\d{4})-(\d{2})-(\d{2})(?:[Tt _](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?| \d{2}:\d{2})?)?$/;
@@ -36,8 +36,9 @@ export function toUtcTime(given: unknown): { value: string } | Problem {
 
 /** The time `hours` before another one (or before now), as UTC text. */
 export function hoursBefore(hours: number, reference: string | null): { value: string } | Problem {
-  const from = reference === null ? Date.now() : Date.parse(reference);
-  return written(from - hours * 3_600_000, '000000');
+  const from = reference ?? new Date().toISOString();
+  const fraction = /\.(\d+)/.exec(from)?.[1] ?? '';
+  return written(Math.floor(Date.parse(from) / 1000) * 1000 - hours * 3_600_000, fraction.padEnd(6, '0'));
 }
 
 /** The time `minutes` from now, as UTC text. */

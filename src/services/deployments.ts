@@ -111,18 +111,21 @@ export async function update(
     ...fields,
     ...(schedule ? { schedules: [{ ...schedule, slug }] } : {}),
   });
-  const old = existing.schedules.filter((one) => !schedule || one.slug !== slug);
-  await Promise.all(old.map((one) => deployments.removeSchedule(api, id, one.id)));
+  for (const old of existing.schedules.filter((one) => !schedule || one.slug !== slug)) {
+    await deployments.removeSchedule(api, id, old.id);
+  }
 }
 
-/** Switches a deployment's schedules and the deployment itself on or off; nothing else of them changes. */
+/**
+ * Switches a deployment's schedules and the deployment itself on or off; nothing else of them changes. One write after
+ * the other: SQLite answers 503 to writes at once, and the back-off takes longer than the write.
+ */
 export async function setActive(api: PrefectSession, id: string, active: boolean): Promise<void> {
   const { schedules, paused } = await deployments.read(api, id);
-  const schedulesDone = schedules
-    .filter((schedule) => schedule.active !== active)
-    .map((schedule) => deployments.setScheduleActive(api, id, schedule.id, active));
-  const deploymentDone = paused === active ? [deployments.update(api, id, { paused: !active })] : [];
-  await Promise.all([...schedulesDone, ...deploymentDone]);
+  for (const schedule of schedules.filter((one) => one.active !== active)) {
+    await deployments.setScheduleActive(api, id, schedule, active);
+  }
+  if (paused === active) await deployments.update(api, id, { paused: !active });
 }
 
 /** The deployments of an organisation: these, or all where null. */

@@ -35,7 +35,7 @@ export function contract(env: Record<string, string> = {}): Contract {
     shared.seed = new Seed(shared.apiUrl);
   });
   afterEach(() => {
-    expect(shared.mock?.unexpected ?? []).toEqual([]);
+    expect(shared.mock?.unexpected.splice(0) ?? []).toEqual([]);
   });
   afterAll(async () => {
     await shared.host.close();

@@ -1,4 +1,4 @@
-import { Agent, request } from 'undici';
+import { Agent } from 'undici';
 
 export interface Reply {
   status: number;
@@ -18,7 +18,7 @@ export interface SendOptions {
 
 /** What a host application does: plain HTTP calls, any path as it is written. */
 export class Host {
-  // Not pooled with anything else, and paths are not normalised: `..` and `%2F` arrive as they are.
+  // By origin and path, because URLs are normalised: `..` and `%2F` arrive as they are.
   private readonly agent = new Agent({ pipelining: 1 });
 
   constructor(private readonly baseUrl: string) {}
@@ -38,9 +38,10 @@ export class Host {
   ): Promise<Reply> {
     const { body, raw, headers } = options;
     const payload = raw ?? (body === undefined ? null : JSON.stringify(body));
-    const reply = await request(this.baseUrl + path, {
+    const reply = await this.agent.request({
+      origin: this.baseUrl,
+      path,
       method,
-      dispatcher: this.agent,
       body: payload,
       headers: { ...(payload === null ? {} : { 'content-type': 'application/json' }), ...headers },
     });

@@ -12,7 +12,6 @@ type Json = Record<string, unknown>;
 export interface StateInput {
   type: string;
   name?: string;
-  timestamp?: string;
   message?: string;
   state_details?: Json;
 }
