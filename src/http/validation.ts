@@ -14,11 +14,11 @@ export function validationDetails(given: unknown, error: z.ZodError): Validation
 }
 
 function problemOf(issue: z.core.$ZodIssue, loc: (string | number)[], input: unknown): Problem {
+  const isMissing = input === undefined || (input === null && loc.length === 1);
+  if (isMissing) return { type: 'missing', msg: 'Field required' };
   if (issue.code === 'custom' && typeof issue.params?.['type'] === 'string') {
     return { type: issue.params['type'], msg: issue.message };
   }
-  if (input === undefined || (input === null && loc.length === 1))
-    return { type: 'missing', msg: 'Field required' };
   if (issue.code === 'invalid_type' && issue.expected === 'array')
     return { type: 'list_type', msg: 'Input should be a valid list' };
   if (issue.code === 'invalid_type' && issue.expected === 'object') {
