@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { AppError, type ValidationDetail } from '../errors.js';
 import { ExactNumber, JsonSyntaxError, parseJson } from '../json.js';
-import { requestHeader, type Env } from './reply.js';
+import { requestHeader, type Env } from './env.js';
 
 /**
  * Reads a request body as FastAPI does: JSON is parsed, the text of another content type stays text (which no model

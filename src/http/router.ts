@@ -2,13 +2,16 @@ import type { OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { AppError } from '../errors.js';
 import { stringifyJson } from '../json.js';
+import type { Logger } from '../logger.js';
 import type { PrefectClient, PrefectSession } from '../prefect/client.js';
 import { NO_SUCH_ID } from '../schemas/lax.js';
 import { readBody } from './body.js';
 import type { Contract, InputShape } from './contract.js';
+import type { Env } from './env.js';
 import { failureOf } from './failure.js';
 import { openApiRoute } from './openapi.js';
-import { jsonReply, type Env } from './reply.js';
+import { allowedMethod } from './routing.js';
+import { served, type Served } from './served.js';
 import { validationDetails } from './validation.js';
 
 export type App = OpenAPIHono<Env>;
@@ -26,6 +29,7 @@ export interface Call {
 
 export interface RouterDeps {
   client: PrefectClient;
+  logger: Logger;
   maxBodyBytes: number;
 }
 
@@ -47,27 +51,40 @@ export class Router {
     this.app.openAPIRegistry.registerPath(openApiRoute(contract));
     // Paths are looked up without their last slash (routing.ts).
     const pattern = contract.path.replaceAll(/\{(\w+)\}/g, ':$1').replace(/\/$/, '');
-    this.app.on(contract.method.toUpperCase(), pattern, async (c) => {
+    const handle = async (c: Context<Env>, about: Served) => {
       // Hono serves HEAD by the route of GET; the contract has no HEAD.
-      if (c.req.method === 'HEAD')
-        throw new AppError('method_not_allowed', 'Method Not Allowed', { headers: { allow: 'GET' } });
+      if (c.req.method === 'HEAD') throw methodNotAllowed('GET');
       const path: Record<string, string> = c.req.param();
       const prefect = this.deps.client.session();
-      const state = c.get('state');
-      state.route = contract.path;
-      state.upstream = prefect.stats;
+      about.upstream = prefect.stats;
+      const cut: Call['cut'] = ({ cutAt }) => {
+        if (cutAt !== undefined) about.replyHeaders[CUT_HEADER] = String(cutAt);
+      };
       try {
-        const input = await this.readInput(c, contract, path);
-        const headers: Record<string, string> = {};
-        const cut: Call['cut'] = ({ cutAt }) => {
-          if (cutAt !== undefined) headers[CUT_HEADER] = String(cutAt);
-        };
-        const reply = await handler(input, { prefect, cut });
-        return jsonReply(c, reply instanceof RawJson ? reply.text : stringifyJson(reply), 200, headers);
+        const reply = await handler(await this.readInput(c, contract, path), { prefect, cut });
+        return reply instanceof RawJson ? reply.text : stringifyJson(reply);
       } catch (error) {
         throw failureOf(error, contract.failure, path);
       }
+    };
+    this.app.on(contract.method.toUpperCase(), pattern, served(this.deps.logger, contract.path, handle));
+  }
+
+  /** Adds a route of the service itself, which is no part of the API: its reply is known beforehand. */
+  addOwn(path: string, text: string): void {
+    this.app.get(
+      path,
+      served(this.deps.logger, path, () => text),
+    );
+  }
+
+  /** Answers what no route serves: 405 where another method would be, else 404. */
+  addFallback(): void {
+    const fallback = served(this.deps.logger, 'none', (c) => {
+      const allow = allowedMethod(this.app.routes, c.req.path);
+      throw allow === undefined ? new AppError('not_found', 'Not Found') : methodNotAllowed(allow);
     });
+    this.app.notFound(fallback);
   }
 
   private async readInput<I extends InputShape>(
@@ -87,4 +104,8 @@ export class Router {
     if (details.some(({ type }) => type === NO_SUCH_ID)) throw new AppError('not_found', 'Not Found');
     throw new AppError('validation_failed', details);
   }
+}
+
+function methodNotAllowed(allow: string): AppError {
+  return new AppError('method_not_allowed', 'Method Not Allowed', { headers: { allow } });
 }

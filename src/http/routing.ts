@@ -1,4 +1,4 @@
-import type { Env } from './reply.js';
+import type { Env } from './env.js';
 
 /**
  * The path that routes are looked up by, as it was sent: `request.url` has `..` and `%2e%2e` resolved already, so that
