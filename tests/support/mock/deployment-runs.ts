@@ -1,7 +1,7 @@
 import { newFlowRun } from './flow-run-model.js';
 import { insertFlowRun } from './flow-runs.js';
 import { type Call, Refusal, type Reply, conflict } from './http.js';
-import { schemaTrouble } from './parameters.js';
+import { schemaTrouble, sized } from './parameters.js';
 import { ensureQueue } from './queues.js';
 import { stateCreate } from './run-states.js';
 import { slug } from './slug.js';
@@ -11,7 +11,7 @@ import { anything, bool, defaulted, dict, list, model, optional, text, uuid } fr
 const create = model({
   state: optional(stateCreate),
   name: defaulted(text, slug),
-  parameters: defaulted(dict, () => ({})),
+  parameters: defaulted(sized, () => ({})),
   enforce_parameter_schema: optional(bool),
   context: defaulted(dict, () => ({})),
   infrastructure_document_id: optional(uuid),

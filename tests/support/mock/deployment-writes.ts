@@ -3,12 +3,25 @@ import { deploymentView } from './deployment-model.js';
 import { compare } from './flows.js';
 import { Reply, conflict, created, integrity, serverError } from './http.js';
 import { isObj } from './json.js';
-import { schemaTrouble } from './parameters.js';
+import { conformTrouble, schemaTrouble, sized } from './parameters.js';
 import { AGENT_POOL, agentQueue, defaultQueue, ensureQueue, poolByName } from './queues.js';
-import { newSchedules, schedulesCreate } from './schedules.js';
+import { scheduleUpdate, schedulesCreate } from './schedule-fields.js';
+import { changedSchedules, newSchedules } from './schedules.js';
 import { type Deployment, type State, type WorkQueue, find, row } from './state.js';
 import { now, nowMillis } from './time.js';
-import { anything, bool, defaulted, dict, field, list, model, optional, text, uuid } from './validate.js';
+import {
+  absent,
+  anything,
+  bool,
+  defaulted,
+  dict,
+  field,
+  list,
+  model,
+  optional,
+  text,
+  uuid,
+} from './validate.js';
 
 const common = {
   version: optional(text),
@@ -17,7 +30,7 @@ const common = {
   concurrency_options: optional(anything),
   global_concurrency_limit_id: optional(uuid),
   parameter_openapi_schema: optional(dict),
-  tags: optional(list(text)),
+  tags: absent(list(text)),
   work_queue_name: optional(text),
   work_pool_name: optional(text),
   path: optional(text),
@@ -31,22 +44,32 @@ const common = {
 const createFields = model({
   name: text,
   flow_id: uuid,
-  paused: defaulted(bool, () => false),
+  paused: absent(bool),
   schedules: defaulted(schedulesCreate, () => []),
-  enforce_parameter_schema: defaulted(bool, () => true),
-  parameters: optional(dict),
+  enforce_parameter_schema: absent(bool),
+  parameters: absent(sized),
   labels: optional(dict),
   ...common,
 });
-/** Parameters left out are put into the body before it is looked at: the echo of a refusal shows them. */
+/**
+ * Parameters left out are put into the body before it is looked at: the echo of a refusal shows them. Only who asks
+ * for enforcement in the same body gets it here.
+ */
 export const create = field((input, loc, problems) => {
-  if (isObj(input) && !('parameters' in input)) input['parameters'] = {};
+  if (isObj(input)) {
+    if (!('parameters' in input)) input['parameters'] = {};
+    const trouble = input['enforce_parameter_schema'] === true ? conformTrouble(input) : undefined;
+    if (trouble !== undefined) {
+      problems.push({ type: 'value_error', loc, msg: `Value error, ${trouble}`, input, ctx: { error: {} } });
+      return createFields.parse({ ...input, parameters: {} }, loc, []);
+    }
+  }
   return createFields.parse(input, loc, problems);
 });
 export const update = model({
-  paused: optional(bool),
-  schedules: optional(schedulesCreate),
-  parameters: optional(dict),
+  paused: absent(bool),
+  schedules: absent(list(scheduleUpdate)),
+  parameters: optional(sized),
   enforce_parameter_schema: optional(bool),
   ...common,
 });
@@ -70,7 +93,7 @@ export function upsert(state: State, wanted: Create): Reply {
     flowId,
     version: wanted.version ?? old.version ?? null,
     description: wanted.description ?? old.description ?? null,
-    paused: wanted.paused,
+    paused: wanted.paused ?? old.paused ?? false,
     schedules: newSchedules(wanted.schedules),
     jobVariables: wanted.job_variables ?? old.jobVariables ?? {},
     parameters: wanted.parameters ?? {},
@@ -84,7 +107,7 @@ export function upsert(state: State, wanted: Create): Reply {
     pullSteps: wanted.pull_steps ?? old.pullSteps ?? [],
     entrypoint: wanted.entrypoint ?? old.entrypoint ?? null,
     status: old.status ?? 'NOT_READY',
-    enforceSchema: wanted.enforce_parameter_schema,
+    enforceSchema: wanted.enforce_parameter_schema ?? old.enforceSchema ?? true,
   };
   state.deployments.set(deployment.id, deployment);
   const view = deploymentView(state, deployment);
@@ -102,15 +125,17 @@ export function patch(state: State, deployment: Deployment, wanted: Update, raw:
   const given = isObj(raw) ? raw : {};
   const { work_pool_name: pool, work_queue_name: queueName } = wanted;
   // An unknown pool is no 404 here: the server falls over it.
+  const schedules = changedSchedules(deployment, wanted.schedules);
   if (pool !== null && find(state.pools, (item) => item.name === pool) === undefined) throw serverError();
   const schema = wanted.parameter_openapi_schema ?? deployment.schema ?? {};
   const parameters = wanted.parameters ?? deployment.parameters;
   const enforced = wanted.enforce_parameter_schema ?? deployment.enforceSchema;
   const trouble = enforced ? schemaTrouble(parameters, schema, true) : undefined;
   if (trouble !== undefined) throw conflict(`Error updating deployment: ${trouble}`);
+  if (given['parameters'] === null) throw integrity();
   const queue = queueFor(state, pool, queueName);
   if (queue !== null) Object.assign(deployment, { queueId: queue.id, queueName: queue.name });
-  if (wanted.schedules !== null) deployment.schedules = newSchedules(wanted.schedules);
+  deployment.schedules = schedules;
   deployment.parameters = parameters;
   deployment.schema = schema;
   deployment.enforceSchema = enforced;

@@ -5,8 +5,9 @@ import { related, relatedOnly } from './filters.js';
 import { flowRunView } from './flow-run-model.js';
 import { type Route, noContent, notFound, route } from './http.js';
 import { limit, limitOf, offset, page, paged } from './paging.js';
-import { scheduleUpdate, scheduleView, updateSchedule } from './schedules.js';
-import { type Deployment, type State, find } from './state.js';
+import { scheduleUpdate } from './schedule-fields.js';
+import { scheduleView, updateSchedule } from './schedules.js';
+import { type Deployment, type Schedule, type State, find } from './state.js';
 import { nowMillis } from './time.js';
 import { defaulted, list, oneOf, optional, params, time, uuid } from './validate.js';
 
@@ -20,6 +21,11 @@ export function deploymentRoutes(state: State): Route[] {
     const deployment = state.deployments.get(id ?? '');
     if (deployment === undefined) throw notFound(detail);
     return deployment;
+  };
+  const readSchedule = (deployment: Deployment, id: string | undefined): Schedule => {
+    const schedule = deployment.schedules.find((item) => item.id === id);
+    if (schedule === undefined) throw notFound('Schedule not found.');
+    return schedule;
   };
   const pause = (id: string | undefined, paused: boolean) => {
     const deployment = read(id);
@@ -80,9 +86,13 @@ export function deploymentRoutes(state: State): Route[] {
     route('patch', '/deployments/:id/schedules/:scheduleId', async (call) => {
       const wanted = await call.read(scheduleUpdate);
       const deployment = read(call.params['id'], 'Deployment not found.');
-      const schedule = deployment.schedules.find((item) => item.id === call.params['scheduleId']);
-      if (schedule === undefined) throw notFound('Schedule not found.');
-      updateSchedule(schedule, wanted);
+      updateSchedule(deployment, readSchedule(deployment, call.params['scheduleId']), wanted);
+      return noContent();
+    }),
+    route('delete', '/deployments/:id/schedules/:scheduleId', ({ params: { id, scheduleId } }) => {
+      const deployment = read(id, 'Deployment not found.');
+      const schedule = readSchedule(deployment, scheduleId);
+      deployment.schedules = deployment.schedules.filter((item) => item !== schedule);
       return noContent();
     }),
     route('post', '/deployments/:id/pause_deployment', ({ params: { id } }) => pause(id, true)),

@@ -2,6 +2,7 @@ import {
   ids,
   idsOrNot,
   join,
+  matchStart,
   matchState,
   matchTags,
   matchTime,
@@ -63,8 +64,7 @@ export function matchFlowRun(
     matchWord(filter.deployment_id, run.deploymentId),
     matchWord(filter.work_queue_name, run.queueName),
     matchState(filter.state, run),
-    matchTime(filter.start_time && { ...filter.start_time, is_null_: null }, start),
-    matchTime(filter.start_time && { ...filter.start_time, before_: null, after_: null }, run.start),
+    matchStart(filter.start_time, start, run.start),
     matchTime(filter.end_time, run.end),
     matchTime(filter.expected_start_time, run.expectedStart),
     matchTime(filter.next_scheduled_start_time, run.nextScheduledStart),
@@ -96,6 +96,10 @@ export function matchTaskRun(
 ): boolean {
   if (filter === null) return true;
   const wantsSubflow = filter.subflow_runs?.exists_ ?? null;
+  // Null wins over the ids, and ids over not null.
+  const parent = filter.flow_run_id && { ...filter.flow_run_id };
+  if (parent?.is_null_ === true) parent.any_ = null;
+  else if (parent !== null && parent.any_ !== null) parent.is_null_ = null;
   const hasSubflow = () => [...state.flowRuns.values()].some((child) => child.parentTaskRunId === run.id);
   return join(
     filter.operator,
@@ -107,7 +111,7 @@ export function matchTaskRun(
     matchTime(filter.end_time, run.end),
     matchTime(filter.expected_start_time, run.expectedStart),
     wantsSubflow === null ? undefined : hasSubflow() === wantsSubflow,
-    matchWord(filter.flow_run_id, run.flowRunId),
+    matchWord(parent, run.flowRunId),
   );
 }
 

@@ -15,6 +15,7 @@ import {
 import { beyond64Bits, isObj } from './json.js';
 import { enterFlowRunState, setFlowRunState } from './orchestrate.js';
 import { limit, limitOf, offset, page, paged } from './paging.js';
+import { sized } from './parameters.js';
 import { defaultQueue, queueByName } from './queues.js';
 import { type StateCreate, makeState, plainState, stateCreate } from './run-states.js';
 import { slug } from './slug.js';
@@ -39,7 +40,7 @@ const create = model({
   name: optional(text),
   flow_id: uuid,
   flow_version: optional(text),
-  parameters: defaulted(dict, () => ({})),
+  parameters: defaulted(sized, () => ({})),
   context: defaulted(dict, () => ({})),
   parent_task_run_id: optional(uuid),
   infrastructure_document_id: optional(uuid),
@@ -56,7 +57,7 @@ const create = model({
 const update = model({
   name: optional(text),
   flow_version: optional(text),
-  parameters: optional(dict),
+  parameters: optional(sized),
   empirical_policy: optional(anything),
   tags: optional(list(text)),
   infrastructure_pid: optional(text),

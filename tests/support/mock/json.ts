@@ -9,20 +9,28 @@ export function isObj(value: unknown): value is Obj {
   );
 }
 
-/** Numbers keep their text where a JavaScript number would change it: the server is Python. */
+/** Integers keep their text where a JavaScript number would change it: the server is Python. */
 export function parseJson(text: string): unknown {
-  return parse(text, undefined, (number) =>
-    /^-?\d{1,15}$/.test(number) ? Number(number) : new LosslessNumber(number),
-  );
+  return parse(text, undefined, (number) => {
+    if (/^-?\d{1,15}$/.test(number)) return Number(number);
+    return /^-?\d+$/.test(number) ? new LosslessNumber(number) : float(Number(number));
+  });
 }
 
 export function toJson(value: unknown): string {
   return stringify(value) ?? 'null';
 }
 
-/** A Python float: 0 is written 0.0. */
-export function float(value: number): number | LosslessNumber {
-  return Number.isInteger(value) ? new LosslessNumber(`${value}.0`) : value;
+/** A Python float: 0 is written 0.0, 1e5 is written 100000.0, infinity is written null. */
+export function float(value: number): LosslessNumber | number {
+  return Number.isFinite(value) ? new LosslessNumber(floatText(value, 1e-5)) : value;
+}
+
+function floatText(value: number, least: number): string {
+  const size = Math.abs(value);
+  if (size !== 0 && (size < least || size >= 1e16)) return value.toExponential();
+  if (Number.isInteger(value)) return `${Object.is(value, -0) ? '-0' : value}.0`;
+  return String(value);
 }
 
 export function clone<T>(value: T): T {
@@ -53,16 +61,27 @@ export function pythonRepr(value: unknown): string {
     const entries = Object.entries(value).map(([key, item]) => `${pythonRepr(key)}: ${pythonRepr(item)}`);
     return `{${entries.join(', ')}}`;
   }
-  return toJson(value);
+  return value instanceof LosslessNumber ? pythonNumber(value.value) : toJson(value);
 }
 
-/** `json.dumps(value, sort_keys=True)` of Python, over which block schema checksums are made. */
-export function pythonDumps(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(pythonDumps).join(', ')}]`;
+function pythonNumber(text: string): string {
+  if (/^-?\d+$/.test(text)) return text;
+  return floatText(Number(text), 1e-4).replace(/e-(\d)$/, 'e-0$1');
+}
+
+/**
+ * `json.dumps(value, sort_keys=True)` of Python, over which block schema checksums are made; compact, over which the
+ * size of parameters is.
+ */
+export function pythonDumps(value: unknown, compact = false): string {
+  const [comma, colon] = compact ? [',', ':'] : [', ', ': '];
+  const dumps = (item: unknown) => pythonDumps(item, compact);
+  if (Array.isArray(value)) return `[${value.map(dumps).join(comma)}]`;
   if (isObj(value)) {
     const keys = Object.keys(value).sort();
-    return `{${keys.map((key) => `${pythonDumps(key)}: ${pythonDumps(value[key])}`).join(', ')}}`;
+    return `{${keys.map((key) => dumps(key) + colon + dumps(value[key])).join(comma)}}`;
   }
+  if (value instanceof LosslessNumber) return pythonNumber(value.value);
   // Python writes ASCII only.
   return toJson(value).replace(
     /[^\x00-\x7f]/g,

@@ -28,6 +28,7 @@ export const tags = optional(
 );
 
 interface Words<T> {
+  operator?: 'and_' | 'or_';
   any_?: T[] | null;
   not_any_?: T[] | null;
   like_?: string | null;
@@ -37,10 +38,13 @@ interface Words<T> {
 export function matchWord(filter: Words<string> | null, value: string | null): Test {
   if (filter === null) return undefined;
   const { any_, not_any_, like_, is_null_ } = filter;
-  if (any_ && (value === null || !any_.includes(value))) return false;
-  if (not_any_ && (value === null || not_any_.includes(value))) return false;
-  if (like_ && !(value ?? '').toLowerCase().includes(like_.toLowerCase())) return false;
-  return typeof is_null_ !== 'boolean' || is_null_ === (value === null);
+  return join(
+    filter.operator ?? 'and_',
+    any_ ? value !== null && any_.includes(value) : undefined,
+    not_any_ ? value !== null && !not_any_.includes(value) : undefined,
+    like_ ? (value ?? '').toLowerCase().includes(like_.toLowerCase()) : undefined,
+    typeof is_null_ === 'boolean' ? is_null_ === (value === null) : undefined,
+  );
 }
 
 interface Range {
@@ -54,6 +58,13 @@ export function matchTime(filter: Range | null, value: Micros | null): Test {
   if (filter.before_ !== null && (value === null || value > filter.before_)) return false;
   if (filter.after_ !== null && (value === null || value < filter.after_)) return false;
   return typeof filter.is_null_ !== 'boolean' || filter.is_null_ === (value === null);
+}
+
+/** The range is about the start that a run has or is expected to have, null about the one it has. */
+export function matchStart(filter: Range | null, start: Micros | null, own: Micros | null): Test {
+  if (filter === null) return undefined;
+  const { before_, after_, is_null_ } = filter;
+  return matchTime({ before_, after_ }, start) !== false && (is_null_ ?? own === null) === (own === null);
 }
 
 interface Tags {

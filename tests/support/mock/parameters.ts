@@ -1,10 +1,41 @@
 import { LosslessNumber } from 'lossless-json';
-import { type Obj, isObj, pythonRepr } from './json.js';
+import { type Obj, isObj, pythonDumps, pythonRepr } from './json.js';
+import { dict, field } from './validate.js';
 
-/** What the server says of parameters that break their schema, or nothing. Types and `required` only. */
-export function schemaTrouble(parameters: Obj, schema: Obj, ignoreRequired = false): string | undefined {
-  const required: unknown[] = ignoreRequired || !Array.isArray(schema['required']) ? [] : schema['required'];
-  const absent = required.find((key) => !(String(key) in parameters));
+const MOST = 512 * 1024;
+
+/** Parameters as requests carry them. */
+export const sized = field<Obj>((input, loc, problems) => {
+  const value = dict.parse(input, loc, problems);
+  const size = isObj(input) ? pythonDumps(value, true).length : 0;
+  if (size <= MOST) return value;
+  const [most, got] = [MOST, size].map((bytes) => bytes.toLocaleString('en-US'));
+  const msg = `Value error, Flow run parameters must be less than ${most} bytes when serialized (got ${got} bytes).`;
+  problems.push({ type: 'value_error', loc, msg, input, ctx: { error: {} } });
+  return value;
+});
+
+/** What the creation of a deployment says: plain JSON schema, nothing is required. */
+export function conformTrouble(body: Obj): string | undefined {
+  const { parameters, parameter_openapi_schema: schema } = body;
+  if (parameters === null || !isObj(schema)) return undefined;
+  if (isObj(parameters)) return schemaTrouble(parameters, schema, true, false);
+  if (schema['type'] !== 'object') return undefined;
+  return `Validation failed. Failure reason: ${pythonRepr(parameters)} is not of type 'object'`;
+}
+
+/**
+ * What the server says of parameters that break their schema, or nothing. Types and `required` only. Outside of the
+ * creation, what is not required may be null.
+ */
+export function schemaTrouble(
+  parameters: Obj,
+  schema: Obj,
+  ignoreRequired = false,
+  nullable = true,
+): string | undefined {
+  const required: unknown[] = Array.isArray(schema['required']) ? schema['required'] : [];
+  const absent = ignoreRequired ? undefined : required.find((key) => !(String(key) in parameters));
   if (absent !== undefined) {
     return `Validation failed. Failure reason: ${pythonRepr(absent)} is a required property`;
   }
@@ -13,7 +44,10 @@ export function schemaTrouble(parameters: Obj, schema: Obj, ignoreRequired = fal
     const value = parameters[key];
     if (value === undefined || !isObj(rule) || typeof rule['type'] !== 'string') continue;
     if (isType(value, rule['type'])) continue;
-    const reason = `${pythonRepr(value)} is not of type ${pythonRepr(rule['type'])}`;
+    const orNull = nullable && !required.includes(key);
+    if (orNull && value === null) continue;
+    const rules = orNull ? 'valid under any of the given schemas' : `of type ${pythonRepr(rule['type'])}`;
+    const reason = `${pythonRepr(value)} is not ${rules}`;
     return `Validation failed for field ${pythonRepr(key)}. Failure reason: ${reason}`;
   }
   return undefined;

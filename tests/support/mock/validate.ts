@@ -156,6 +156,11 @@ export function defaulted<T>(inner: Field<T>, fallback: () => T): Field<T> {
   return { parse: inner.parse, fallback };
 }
 
+/** May be left out, which is not the same as any value; null is refused. */
+export function absent<T>(inner: Field<T>): Field<T | null> {
+  return { parse: inner.parse, fallback: () => null };
+}
+
 /** A pydantic model: unknown keys are refused. */
 export function model<S extends Shape>(shape: S): Field<OutOf<S>> {
   return field((input, loc, problems) => {
