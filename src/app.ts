@@ -26,7 +26,7 @@ export interface AppDeps {
 export function createApp({ config, client, logger }: AppDeps): App {
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
   const router = new Router(app, { client, logger, maxBodyBytes: config.MAX_BODY_BYTES });
-  router.addOwn('/healthz', '{"status":"ok"}');
+  router.addOwn('/healthz', () => '{"status":"ok"}');
   addRoutes({
     router,
     limits: { size: client, ceiling: config.LIST_CEILING },
@@ -34,7 +34,8 @@ export function createApp({ config, client, logger }: AppDeps): App {
     poller: new RunPoller(),
     deploymentDefaults: deploymentDefaults(config),
   });
-  router.addOwn('/openapi.json', JSON.stringify(openApiDocument(app)));
+  let document: string | undefined;
+  router.addOwn('/openapi.json', () => (document ??= JSON.stringify(openApiDocument(app))));
   router.addFallback();
   return app;
 }

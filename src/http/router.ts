@@ -70,12 +70,9 @@ export class Router {
     this.app.on(contract.method.toUpperCase(), pattern, served(this.deps.logger, contract.path, handle));
   }
 
-  /** Adds a route of the service itself, which is no part of the API: its reply is known beforehand. */
-  addOwn(path: string, text: string): void {
-    this.app.get(
-      path,
-      served(this.deps.logger, path, () => text),
-    );
+  /** Adds a route of the service itself, which is no part of the API. @param reply makes its JSON text */
+  addOwn(path: string, reply: () => string): void {
+    this.app.get(path, served(this.deps.logger, path, reply));
   }
 
   /** Answers what no route serves: 405 where another method would be, else 404. */
