@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import type { PrefectSession } from './client.js';
-import { exact, nothing, plain } from './parse.js';
+import { exact, nothing, plain, withId } from './parse.js';
 import { path } from './path.js';
-
-const withId = z.object({ id: z.string() });
 
 const blockSchema = z.object({
   id: z.string(),
@@ -13,6 +11,7 @@ const blockSchema = z.object({
     secret_fields: z.array(z.string()).optional(),
   }),
 });
+const blockSchemas = plain(z.array(blockSchema));
 export type BlockSchema = z.input<typeof blockSchema>;
 
 const blockDocument = z.looseObject({
@@ -30,14 +29,12 @@ export interface BlockData {
 
 /** `GET /block_types/slug/{slug}`: the type's id. */
 export async function typeId(api: PrefectSession, slug: string): Promise<string> {
-  return (await api.get(path`/block_types/slug/${slug}`, { retry: 'read', parse: plain(withId) })).id;
+  return (await api.get(path`/block_types/slug/${slug}`, { retry: 'read', parse: withId })).id;
 }
 
 /** `POST /block_types/` @returns its id @throws UpstreamError 409 where the slug is taken */
 export async function createType(api: PrefectSession, name: string, slug: string): Promise<string> {
-  return (
-    await api.post(path`/block_types/`, { body: { name, slug }, retry: 'create', parse: plain(withId) })
-  ).id;
+  return (await api.post(path`/block_types/`, { body: { name, slug }, retry: 'create', parse: withId })).id;
 }
 
 /** `POST /block_schemas/filter`: the schemas of a type, newest first. */
@@ -45,7 +42,7 @@ export function schemas(api: PrefectSession, blockTypeId: string): Promise<Block
   return api.post(path`/block_schemas/filter`, {
     body: { block_schemas: { block_type_id: { any_: [blockTypeId] } } },
     retry: 'read',
-    parse: plain(z.array(blockSchema)),
+    parse: blockSchemas,
   });
 }
 
@@ -85,7 +82,7 @@ export async function create(
   block: BlockData,
 ): Promise<string> {
   const body = { name, block_type_id: blockTypeId, ...block };
-  return (await api.post(path`/block_documents/`, { body, retry: 'create', parse: plain(withId) })).id;
+  return (await api.post(path`/block_documents/`, { body, retry: 'create', parse: withId })).id;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { PrefectSession } from './client.js';
 import { readPages, type PageSize, type Rows } from './pages.js';
-import { exact, nothing, plain } from './parse.js';
+import { exact, nothing, rowCount, withId } from './parse.js';
 import { path } from './path.js';
 
 const schedule = z.object({
@@ -24,6 +24,7 @@ export const deployment = z.looseObject({
   entrypoint: z.string().nullable(),
   work_pool_name: z.string().nullable(),
 });
+const deploymentRows = exact(z.array(deployment));
 export type Deployment = z.input<typeof deployment>;
 
 /** A DeploymentCreate or DeploymentUpdate of Prefect's API, or a part of it. */
@@ -31,8 +32,7 @@ export type DeploymentFields = Record<string, unknown>;
 
 /** `POST /deployments/`: creates it, or overwrites the one of that flow and name. @returns its id */
 export async function upsert(api: PrefectSession, fields: DeploymentFields): Promise<string> {
-  const parse = plain(z.object({ id: z.string() }));
-  return (await api.post(path`/deployments/`, { body: fields, retry: 'idempotent', parse })).id;
+  return (await api.post(path`/deployments/`, { body: fields, retry: 'idempotent', parse: withId })).id;
 }
 
 /** `GET /deployments/{id}` */
@@ -61,10 +61,9 @@ export function list(
     api.post(path`/deployments/filter`, {
       body: { ...query, sort: 'NAME_ASC', limit, offset },
       retry: 'read',
-      parse: exact(z.array(deployment)),
+      parse: deploymentRows,
     });
-  const count = () =>
-    api.post(path`/deployments/count`, { body: query, retry: 'read', parse: plain(z.number()) });
+  const count = () => api.post(path`/deployments/count`, { body: query, retry: 'read', parse: rowCount });
   return readPages(size, fetchPage, { ceiling, count });
 }
 

@@ -4,7 +4,7 @@ import { parsePlainJson } from '../json.js';
 import type { PrefectSession } from './client.js';
 import { ShapeError } from './errors.js';
 import { readPages, type PageSize, type Rows } from './pages.js';
-import { anyNumber, exact, plain } from './parse.js';
+import { anyNumber, exact, plain, rowCount } from './parse.js';
 import { path } from './path.js';
 import { setState, type NewState } from './states.js';
 
@@ -27,6 +27,8 @@ export const flowRun = z.looseObject({
   work_pool_name: z.string().nullish(),
   parameters: z.record(z.string(), z.unknown()),
 });
+const exactRuns = exact(z.array(flowRun));
+const plainRuns = plain(z.array(flowRun));
 export type FlowRun = z.input<typeof flowRun>;
 
 const graphNode = z.object({
@@ -78,7 +80,7 @@ export function list(
   query: FlowRunQuery,
   options: ListOptions,
 ): Promise<Rows<FlowRun>> {
-  return pages(api, size, query, options, exact(z.array(flowRun)));
+  return pages(api, size, query, options, exactRuns);
 }
 
 /** As `list`, faster, for replies that hold none of a host's own values. */
@@ -88,7 +90,7 @@ export function listPlain(
   query: FlowRunQuery,
   options: ListOptions,
 ): Promise<Rows<FlowRun>> {
-  return pages(api, size, query, options, plain(z.array(flowRun)));
+  return pages(api, size, query, options, plainRuns);
 }
 
 function pages(
@@ -100,8 +102,7 @@ function pages(
 ) {
   const fetchPage = (limit: number, offset: number) =>
     api.post(path`/flow_runs/filter`, { body: { ...query, limit, offset }, retry: 'read', parse });
-  const count = () =>
-    api.post(path`/flow_runs/count`, { body: query, retry: 'read', parse: plain(z.number()) });
+  const count = () => api.post(path`/flow_runs/count`, { body: query, retry: 'read', parse: rowCount });
   return readPages(size, fetchPage, { ...options, count });
 }
 

@@ -12,6 +12,7 @@ const log = z.object({
   flow_run_id: z.string().nullable(),
   task_run_id: z.string().nullable(),
 });
+const logs = plain(z.array(log));
 export type Log = z.infer<typeof log>;
 
 /**
@@ -28,7 +29,7 @@ export function list(
     api.post(path`/logs/filter`, {
       body: { logs: filter, sort: 'TIMESTAMP_ASC', limit, offset },
       retry: 'read',
-      parse: plain(z.array(log)),
+      parse: logs,
     });
   return readPages(size, fetchPage, wanted);
 }

@@ -31,3 +31,9 @@ export const nothing: Parser<undefined> = (text) => {
 
 /** A number of a reply read by `exact`. */
 export const anyNumber = z.union([z.number(), z.instanceof(ExactNumber)]);
+
+/** A reply of which only the id is looked at. */
+export const withId = plain(z.object({ id: z.string() }));
+
+/** The reply of a `/count` route. */
+export const rowCount = plain(z.number());

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { PrefectSession } from './client.js';
 import { readPages, type PageSize, type Rows } from './pages.js';
 import { UpstreamError } from './errors.js';
-import { anyNumber, plain } from './parse.js';
+import { anyNumber, plain, rowCount } from './parse.js';
 import { path } from './path.js';
 
 const state = z.object({
@@ -17,6 +17,7 @@ const taskState = z.object({
   total_run_time: anyNumber.nullish(),
   estimated_run_time: anyNumber.nullish(),
 });
+const taskStates = plain(z.array(taskState));
 /** A task run with its state; one that stands for a subflow carries the subflow's state and its id. */
 export type TaskState = z.infer<typeof taskState>;
 
@@ -28,6 +29,7 @@ const taskRun = z.object({
     .object({ state_details: z.object({ child_flow_run_id: z.string().nullish() }).nullish() })
     .nullish(),
 });
+const taskRuns = plain(z.array(taskRun));
 export type TaskRun = z.infer<typeof taskRun>;
 
 /**
@@ -45,7 +47,7 @@ export function subflowsAndStates(
     ? { operator: 'or_', subflow_runs: { exists_: true }, state: { name: { any_: [stateName] } } }
     : { subflow_runs: { exists_: true } };
   const query = { flow_runs: { id: { any_: flowRunIds } }, task_runs: either };
-  return pages(api, size, query, plain(z.array(taskRun)), ceiling);
+  return pages(api, size, query, taskRuns, ceiling);
 }
 
 /**
@@ -59,13 +61,12 @@ export async function statesOf(
   flowRunId: string,
   ceiling: number,
 ): Promise<Rows<TaskState>> {
-  const parse = plain(z.array(taskState));
   try {
-    return { rows: await api.get(path`/flow_runs/${flowRunId}/graph`, { retry: 'read', parse }) };
+    return { rows: await api.get(path`/flow_runs/${flowRunId}/graph`, { retry: 'read', parse: taskStates }) };
   } catch (error) {
     if (!(error instanceof UpstreamError && error.status === 500)) throw error;
   }
-  return pages(api, size, { task_runs: { flow_run_id: { any_: [flowRunId] } } }, parse, ceiling);
+  return pages(api, size, { task_runs: { flow_run_id: { any_: [flowRunId] } } }, taskStates, ceiling);
 }
 
 function pages<T extends { id: string }>(
@@ -81,7 +82,6 @@ function pages<T extends { id: string }>(
       retry: 'read',
       parse,
     });
-  const count = () =>
-    api.post(path`/task_runs/count`, { body: query, retry: 'read', parse: plain(z.number()) });
+  const count = () => api.post(path`/task_runs/count`, { body: query, retry: 'read', parse: rowCount });
   return readPages(size, fetchPage, { ceiling, count });
 }

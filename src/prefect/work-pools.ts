@@ -11,9 +11,11 @@ const queue = z.object({
   status: z.string().nullish(),
   work_pool_name: z.string().nullish(),
 });
+const queueRows = plain(z.array(queue));
 export type WorkQueue = z.infer<typeof queue>;
 
 const worker = z.object({ id: z.string(), name: z.string() });
+const workerRows = plain(z.array(worker));
 const pool = z.object({ id: z.string(), name: z.string() });
 
 interface ListOptions {
@@ -36,7 +38,7 @@ export function queues(
     api.post(path`/work_queues/filter`, {
       body: { work_queues: { name: { any_: queueNames } }, limit, offset },
       retry: 'read',
-      parse: plain(z.array(queue)),
+      parse: queueRows,
     });
   return readPages(size, fetchPage, options);
 }
@@ -56,7 +58,7 @@ export async function countWorkers(
     api.post(path`/work_pools/${poolName}/workers/filter`, {
       body: { workers: { status: { any_: [status] } }, limit, offset },
       retry: 'read',
-      parse: plain(z.array(worker)),
+      parse: workerRows,
     });
   return (await readPages(size, fetchPage, options)).rows.length;
 }
