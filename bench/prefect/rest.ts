@@ -45,6 +45,8 @@ export class PrefectRest {
         body: body === undefined ? null : JSON.stringify(body),
         headersTimeout: 20_000,
         bodyTimeout: 20_000,
+        // A server that answers 503 may close the connection behind its reply, under the next write.
+        reset: method !== 'GET' && !path.endsWith('/filter'),
       });
       const text = await reply.body.text();
       if (reply.statusCode < 300) return (text === '' ? undefined : JSON.parse(text)) as T;

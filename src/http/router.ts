@@ -51,6 +51,9 @@ export class Router {
     this.app.openAPIRegistry.registerPath(openApiRoute(contract));
     // Paths are looked up without their last slash (routing.ts).
     const pattern = contract.path.replaceAll(/\{(\w+)\}/g, ':$1').replace(/\/$/, '');
+    // Looked at once: zod makes the shape anew each time it is asked for.
+    const hasQuery = contract.input.shape.query !== undefined;
+    const hasBody = contract.input.shape.body !== undefined;
     const handle = async (c: Context<Env>, about: Served) => {
       // Hono serves HEAD by the route of GET; the contract has no HEAD.
       if (c.req.method === 'HEAD') throw methodNotAllowed('GET');
@@ -61,7 +64,9 @@ export class Router {
         if (cutAt !== undefined) about.replyHeaders[CUT_HEADER] = String(cutAt);
       };
       try {
-        const reply = await handler(await this.readInput(c, contract, path), { prefect, cut });
+        const query = hasQuery ? Object.fromEntries(new URL(c.req.url).searchParams) : undefined;
+        const body = hasBody ? await readBody(c, this.deps.maxBodyBytes) : undefined;
+        const reply = await handler(checked(contract.input, { path, query, body }), { prefect, cut });
         return reply instanceof RawJson ? reply.text : stringifyJson(reply);
       } catch (error) {
         throw failureOf(error, contract.failure, path);
@@ -83,24 +88,14 @@ export class Router {
     });
     this.app.notFound(fallback);
   }
+}
 
-  private async readInput<I extends InputShape>(
-    c: Context<Env>,
-    contract: Contract<I>,
-    path: Record<string, string>,
-  ) {
-    const { shape } = contract.input;
-    const given = {
-      path,
-      query: shape.query && Object.fromEntries(new URL(c.req.url).searchParams),
-      body: shape.body && (await readBody(c, this.deps.maxBodyBytes)),
-    };
-    const parsed = contract.input.safeParse(given);
-    if (parsed.success) return parsed.data;
-    const details = validationDetails(given, parsed.error);
-    if (details.some(({ type }) => type === NO_SUCH_ID)) throw new AppError('not_found', 'Not Found');
-    throw new AppError('validation_failed', details);
-  }
+function checked<S extends z.ZodType>(schema: S, given: object): z.output<S> {
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const details = validationDetails(given, parsed.error);
+  if (details.some(({ type }) => type === NO_SUCH_ID)) throw new AppError('not_found', 'Not Found');
+  throw new AppError('validation_failed', details);
 }
 
 function methodNotAllowed(allow: string): AppError {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { parsePlainJson } from '../json.js';
+import { isWholeObject, parsePlainJson } from '../json.js';
 import type { PrefectSession } from './client.js';
 import { ShapeError } from './errors.js';
 import { readPages, type PageSize, type Rows } from './pages.js';
@@ -55,18 +55,21 @@ interface ListOptions {
 /** A FlowRunFilter of Prefect's API and the filters of what runs belong to, e.g. `{flow_runs: {...}, deployments: {...}}`. */
 export type FlowRunQuery = Record<string, unknown> & { sort?: string };
 
-const withId = z.object({ id: z.string() });
-
-/** `GET /flow_runs/{id}`: the run's own text, once it is known to be JSON with this id. */
+/** `GET /flow_runs/{id}`: the run's own text, once it is known to be a JSON object with this id. */
 export function readText(api: PrefectSession, id: string): Promise<string> {
   return api.get(path`/flow_runs/${id}`, {
     retry: 'read',
     parse: (text) => {
-      if (withId.safeParse(parsePlainJson(text)).data?.id !== id) throw new ShapeError('another run');
+      // Prefect's runs begin with their id; what does not is parsed.
+      const isRun = text.startsWith(`{"id":"${id}",`) && isWholeObject(text);
+      if (!isRun && withId.safeParse(parsePlainJson(text)).data?.id !== id)
+        throw new ShapeError('another run');
       return text;
     },
   });
 }
+
+const withId = z.object({ id: z.string() });
 
 /** `GET /flow_runs/{id}`: the run with all its keys. */
 export function read(api: PrefectSession, id: string): Promise<FlowRun> {
