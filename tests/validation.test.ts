@@ -239,7 +239,8 @@ const text = fc
       '__proto__',
     ),
   )
-  .filter((value) => value !== '.' && value !== '..');
+  // A slash at the end is the other form of the path.
+  .filter((value) => value !== '.' && value !== '..' && !value.endsWith('/'));
 
 describe('Any text', () => {
   it.each(ROUTES.filter((route) => route.pattern.includes('{')))(
@@ -300,7 +301,7 @@ const numberText = fc.constantFrom('1.0', '-0.0', '1e5', '1E400', '1234567890123
 describe('Any JSON', () => {
   it.each(withBody)('as the body of $id is never a 5xx of the facade', async (route) => {
     const fields = Object.entries(route.body?.(good) as Record<string, unknown>);
-    const any = fc.oneof(numberText, fc.jsonValue({ maxDepth: 3 }).map(String), fc.json({ maxDepth: 3 }));
+    const any = fc.oneof(numberText, fc.string(), fc.json({ maxDepth: 3 }));
     const like = fc
       .tuple(
         ...fields.map(([, value]) => fc.oneof(fc.json(), numberText, fc.constant(JSON.stringify(value)))),
