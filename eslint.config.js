@@ -1,6 +1,12 @@
+import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
-/** Imports go one way: http -> routes -> services -> prefect. */
+/**
+ * Imports go one way: http -> routes -> services -> prefect.
+ * @param {string[]} files
+ * @param {string[]} patterns
+ * @param {string} message
+ */
 const forbid = (files, patterns, message) => ({
   files,
   rules: {
@@ -8,11 +14,11 @@ const forbid = (files, patterns, message) => ({
   },
 });
 
-export default tseslint.config(
-  { ignores: ['dist', 'node_modules', '.local', 'flows', 'coverage', '.ci'] },
+export default defineConfig(
+  { ignores: ['dist', 'node_modules', '.local', 'flows', 'coverage', '.ci', 'eslint.config.js'] },
   ...tseslint.configs.strictTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] } } },
+    languageOptions: { parserOptions: { projectService: true } },
     rules: {
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
