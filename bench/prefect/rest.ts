@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 
-const MAX_ATTEMPTS = 12;
+const MAX_ATTEMPTS = 40;
 
 type Method = 'GET' | 'POST' | 'DELETE';
 
