@@ -60,7 +60,7 @@ export function parsePlainJson(text: string): unknown {
 
 /**
  * Whether a text is an object from its first brace to its last, without reading what is inside: enough where the
- * transport vouches that nothing is missing, and a tenth of the price of parsing it. Braces within strings can make
+ * transport vouches that nothing is missing, and far cheaper than parsing it. Braces within strings can make
  * it say no, never yes to a text that was cut.
  */
 export function isWholeObject(text: string): boolean {

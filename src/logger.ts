@@ -57,7 +57,7 @@ export function createLogger({ level, directory, readable }: LoggerOptions): Log
   };
 }
 
-/** A line as JSON, put together by hand: three times as fast as an object made for JSON.stringify. */
+/** A line as JSON, put together by hand: no object is made for it on each request. */
 function jsonLine(level: string, message: string, fields: LogFields): string {
   let line = `{"time":"${new Date().toISOString()}","level":"${level}","message":${JSON.stringify(message)}`;
   for (const [key, value] of Object.entries(fields)) {

@@ -5,7 +5,7 @@ export interface Env {
   Bindings: Partial<HttpBindings>;
 }
 
-/** A request header, read where the server has it already: a `Headers` made for it takes longer than the log line. */
+/** A request header, read where the server has it already, so that no `Headers` is made for it. */
 export function requestHeader(c: Context<Env>, name: string): string | undefined {
   const value = c.env.incoming?.headers[name];
   return c.env.incoming ? (Array.isArray(value) ? value[0] : value) : c.req.header(name);

@@ -9,7 +9,7 @@ export interface RawReply {
 
 /**
  * One request and its whole reply as text, over a pool. By `dispatch` rather than `request`: a reply that is read to its
- * end needs no stream, and a poll takes a fifth longer with one.
+ * end needs no stream.
  * @param deadline in milliseconds since the epoch; waiting for a connection counts
  * @throws UpstreamError `timeout` or `unreachable`
  */
