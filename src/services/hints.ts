@@ -1,0 +1,9 @@
+/** Someone says that a flow run may have ended. A hint is never believed: settlement reads the run itself. */
+export interface Hint {
+  flowRunId: string;
+  /** The state that is said to be terminal, where the source knows it (an event's id is its state's id). */
+  stateId?: string;
+}
+
+/** Takes a hint at once and never fails: what follows from it happens later. */
+export type OnHint = (hint: Hint) => void;
