@@ -7,6 +7,7 @@ const optionalText = text.transform((v) => v || undefined).optional();
 const seconds = (fallback: number) => z.coerce.number().positive().max(86_400).default(fallback);
 const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
 const limit = z.coerce.number().int().min(1).optional();
+const words = text.transform((list) => list.split(',').flatMap((word) => word.trim() || [])).default([]);
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
 const flag = (fallback: boolean) =>
   z
@@ -40,6 +41,12 @@ const environment = z.object({
   MAX_REQUESTS: z.coerce.number().int().min(0).default(0),
   MAX_REQUESTS_JITTER: z.coerce.number().int().min(0).default(0),
   PYTHON: optionalText,
+  PREFECT_NOTIFICATIONS_WEBHOOK_KEY: words,
+  WEBHOOK_AUTO_REGISTER: flag(true),
+  WEBHOOK_PUBLIC_URL: z
+    .url({ protocol: /^https?$/ })
+    .transform(withoutTrailingSlash)
+    .optional(),
   LIST_CEILING: count(10_000, 30_000),
   MAX_BODY_BYTES: count(10 * 1024 * 1024, 1024 ** 3),
   LOGDIR: optionalText,
