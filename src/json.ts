@@ -73,6 +73,43 @@ function countOf(text: string, character: string): number {
   return count;
 }
 
+/**
+ * The objects of a JSON array as their own texts, found by their braces without reading what is inside.
+ * @throws JsonSyntaxError where the text is not an array of objects from its first bracket to its last
+ */
+export function splitObjects(text: string): string[] {
+  const objects: string[] = [];
+  if (text === '[]') return objects;
+  let depth = 0;
+  let start = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) at = endOfString(text, at);
+    else if (code === OPEN) depth += 1;
+    else if (code === CLOSE && --depth === 0) {
+      const separator = objects.length === 0 ? '[' : ',';
+      if (text[start] !== separator || text[start + 1] !== '{') throw new JsonSyntaxError(start);
+      objects.push(text.slice(start + 1, at + 1));
+      start = at + 1;
+    }
+  }
+  if (depth !== 0 || start === 0 || start !== text.length - 1 || !text.endsWith(']'))
+    throw new JsonSyntaxError(start);
+  return objects;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
+
+/** The position of the quote that ends a string; of the text's end where none does. */
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length && text.charCodeAt(at) !== QUOTE) at += text.charCodeAt(at) === BACKSLASH ? 2 : 1;
+  return at;
+}
+
 /** The value of a JSON text; the text itself where it is none. */
 export function jsonOrText(text: string): unknown {
   try {

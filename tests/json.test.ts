@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { JsonSyntaxError, isStorableNumber, parseJson, parsePlainJson, stringifyJson } from '../src/json.js';
+import {
+  JsonSyntaxError,
+  isStorableNumber,
+  parseJson,
+  parsePlainJson,
+  splitObjects,
+  stringifyJson,
+} from '../src/json.js';
 
 const through = (text: string) => stringifyJson(parseJson(text));
 
@@ -157,5 +164,44 @@ describe('Numbers that an orchestrator can store', () => {
   ])('%s: %s', (text, storable) => {
     const [value] = parseJson(`[${text}]`) as Parameters<typeof isStorableNumber>[0][];
     expect(isStorableNumber(value!)).toBe(storable);
+  });
+});
+
+describe('the objects of an array', () => {
+  const object = fc.dictionary(fc.string(), fc.jsonValue());
+
+  it('are found as they are written', () => {
+    fc.assert(
+      fc.property(fc.array(object), (objects) => {
+        expect(splitObjects(JSON.stringify(objects))).toEqual(objects.map((one) => JSON.stringify(one)));
+      }),
+    );
+  });
+
+  it('are refused where the text was cut', () => {
+    fc.assert(
+      fc.property(fc.array(object), fc.nat(), (objects, at) => {
+        const text = JSON.stringify(objects);
+        expect(() => splitObjects(text.slice(0, at % text.length))).toThrow(JsonSyntaxError);
+      }),
+    );
+  });
+
+  it.each([
+    '',
+    '{}',
+    '[1]',
+    '[{}',
+    '[{}{}]',
+    '[{},]',
+    '[,{}]',
+    '[{}]]',
+    '[{}] ',
+    '[}{]',
+    '["{}"]',
+    'null',
+    '<html>',
+  ])('are not found in %s', (text) => {
+    expect(() => splitObjects(text)).toThrow(JsonSyntaxError);
   });
 });

@@ -46,8 +46,8 @@ export async function startFacade(children: Children, name: string, apiUrl: stri
   };
   const started = performance.now();
   // Not the project's root as the directory: a .env there is for the user's own facade.
-  // The flag of `npm start`.
-  const args = ['--max-semi-space-size=4', join(root, 'dist', 'cli.js')];
+  // The flags of `npm start`.
+  const args = ['--max-semi-space-size=4', '--heap-growing-percent=50', join(root, 'dist', 'cli.js')];
   const child = await children.start(name, process.execPath, args, { cwd: children.directory, env, logFile });
   await ready(child, () => isOk(`${url}/healthz`), { withinMs: 20_000, everyMs: 4 });
   return { ...child, url, startMs: performance.now() - started };

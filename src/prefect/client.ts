@@ -92,19 +92,25 @@ class Session implements PrefectSession {
   ): Promise<T> {
     for (let attempt = 0; ; attempt += 1) {
       onAttempt?.();
-      this.stats.calls += 1;
-      const started = performance.now();
       try {
-        return await this.transport.send(method, path, options, this.deadline);
+        return await this.send(method, path, options);
       } catch (error) {
         if (!(error instanceof UpstreamError) || !this.mayRetry(error, options.retry)) throw error;
         const delay = retryDelay(error, attempt, this.options.retryDelaySeconds) * 1000;
         if (Date.now() + delay >= this.deadline) throw error;
         this.retries += 1;
         await sleep(delay);
-      } finally {
-        this.stats.milliseconds += performance.now() - started;
       }
+    }
+  }
+
+  private async send<T>(method: Method, path: ApiPath, options: CallOptions<T>): Promise<T> {
+    this.stats.calls += 1;
+    const started = performance.now();
+    try {
+      return await this.transport.send(method, path, options, this.deadline);
+    } finally {
+      this.stats.milliseconds += performance.now() - started;
     }
   }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { isWholeObject, parsePlainJson } from '../json.js';
+import { isWholeObject, parsePlainJson, splitObjects } from '../json.js';
 import type { PrefectSession } from './client.js';
 import { ShapeError } from './errors.js';
 import { readPages, type PageSize, type Rows } from './pages.js';
@@ -70,6 +70,26 @@ export function readText(api: PrefectSession, id: string): Promise<string> {
 }
 
 const withId = z.object({ id: z.string() });
+
+/** `POST /flow_runs/filter`: the texts of up to a page of runs by id; what does not exist is not in it. */
+export function readTexts(api: PrefectSession, ids: readonly string[]): Promise<Map<string, string>> {
+  return api.post(path`/flow_runs/filter`, {
+    body: { flow_runs: { id: { any_: ids } }, limit: ids.length },
+    retry: 'read',
+    parse: (text) => {
+      const runs = new Map<string, string>();
+      for (const run of splitObjects(text)) {
+        const id = RUN_ID.exec(run)?.[1];
+        if (id === undefined) throw new ShapeError('no run');
+        runs.set(id, run);
+      }
+      return runs;
+    },
+  });
+}
+
+/** Prefect's runs begin with their id. */
+const RUN_ID = /^\{"id":"([0-9a-f-]{36})",/;
 
 /** `GET /flow_runs/{id}`: the run with all its keys. */
 export function read(api: PrefectSession, id: string): Promise<FlowRun> {

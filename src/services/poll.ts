@@ -1,10 +1,13 @@
 import type { PrefectSession } from '../prefect/client.js';
+import { UpstreamError } from '../prefect/errors.js';
 import * as flowRuns from '../prefect/flow-runs.js';
 
-interface SharedPoll {
-  id: string;
-  text: Promise<string>;
-}
+/** Runs that one upstream call reads at most: each may carry 512 KiB of parameters. */
+const BATCH = 50;
+
+/** Upstream calls under way beyond which polls wait for each other, and how long at most (a call may hang). */
+const FLIGHTS = 2;
+const PATIENCE_MS = 250;
 
 /**
  * A Map would leave its outgrown tables behind, each holding on to the next, and keep the texts of thousands of
@@ -13,27 +16,36 @@ interface SharedPoll {
 const LISTS = 256;
 
 /**
- * Polls of the same run at the same time share one upstream call. A write through the facade ends the sharing: a poll
- * that comes after it starts a call of its own, which cannot have been answered from before the write.
+ * Polls of the same run at the same time share one upstream call, and polls of different runs that come together are
+ * one call as well: 50 runs by filter cost the orchestrator a tenth of 50 single reads. A write through the facade ends
+ * the sharing: a poll that comes after it is read by a call that starts later.
  */
 export class RunPoller {
-  private readonly underWay: SharedPoll[][] = Array.from({ length: LISTS }, () => []);
+  private readonly underWay: Poll[][] = Array.from({ length: LISTS }, () => []);
+  private waiting: Poll[] = [];
+  private flights = 0;
+  private turnEnds = false;
+  private patience: NodeJS.Timeout | undefined;
 
   /**
-   * The run's own text. The call that is shared spends the deadline of the request that began it.
+   * The run's own text. A call that is shared spends the deadline of one of the requests it answers.
    * @param id a UUID in its usual form
    */
   poll(api: PrefectSession, id: string): Promise<string> {
     const list = this.listOf(id);
     const shared = list.find((poll) => poll.id === id);
     if (shared) return shared.text;
-    const poll = {
-      id,
-      text: flowRuns.readText(api, id).finally(() => {
-        remove(list, poll);
-      }),
-    };
+    const poll = new Poll(api, id);
     list.push(poll);
+    this.waiting.push(poll);
+    if (!this.turnEnds) {
+      this.turnEnds = true;
+      // What the sockets brought in this turn of the event loop goes together.
+      setImmediate(() => {
+        this.turnEnds = false;
+        this.sendWaiting(FLIGHTS);
+      });
+    }
     return poll.text;
   }
 
@@ -47,18 +59,86 @@ export class RunPoller {
     }
   }
 
+  private sendWaiting(atMost: number): void {
+    while (this.waiting.length > 0 && this.flights < atMost) void this.send(this.waiting.splice(0, BATCH));
+    if (this.waiting.length === 0) {
+      clearTimeout(this.patience);
+      this.patience = undefined;
+    } else {
+      this.patience ??= setTimeout(() => {
+        this.patience = undefined;
+        this.sendWaiting(Infinity);
+      }, PATIENCE_MS);
+    }
+  }
+
+  private async send(polls: Poll[]): Promise<void> {
+    this.flights += 1;
+    await read(polls);
+    this.flights -= 1;
+    for (const poll of polls) remove(this.listOf(poll.id), poll);
+    this.sendWaiting(FLIGHTS);
+  }
+
   private forget(id: string): void {
     const list = this.listOf(id);
     const poll = list.find((one) => one.id === id);
     if (poll) remove(list, poll);
   }
 
-  private listOf(id: string): SharedPoll[] {
+  private listOf(id: string): Poll[] {
     return this.underWay[parseInt(id.slice(-2), 16) % LISTS] ?? [];
   }
 }
 
-function remove(list: SharedPoll[], poll: SharedPoll): void {
+class Poll {
+  readonly text: Promise<string>;
+  resolve!: (text: string) => void;
+  reject!: (error: unknown) => void;
+
+  constructor(
+    readonly api: PrefectSession,
+    readonly id: string,
+  ) {
+    this.text = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+}
+
+/** Settles each of the polls; never fails itself. */
+async function read(polls: Poll[]): Promise<void> {
+  const newest = polls.at(-1);
+  if (!newest || polls.length === 1) return readEach(polls);
+  try {
+    const texts = await flowRuns.readTexts(newest.api, [...new Set(polls.map((poll) => poll.id))]);
+    const missing = polls.filter((poll) => {
+      const text = texts.get(poll.id);
+      if (text !== undefined) poll.resolve(text);
+      return text === undefined;
+    });
+    // Alone, a run that is not there gets the orchestrator's own answer.
+    await readEach(missing);
+  } catch (error) {
+    if (isAboutTheList(error)) await readEach(polls);
+    else for (const poll of polls) poll.reject(error);
+  }
+}
+
+async function readEach(polls: Poll[]): Promise<void> {
+  await Promise.all(
+    polls.map((poll) => flowRuns.readText(poll.api, poll.id).then(poll.resolve, poll.reject)),
+  );
+}
+
+/** One run that the orchestrator cannot show, or a page limit that an operator lowered, fails a list, not a run. */
+function isAboutTheList(error: unknown): boolean {
+  const status = error instanceof UpstreamError ? error.status : undefined;
+  return status !== undefined && status !== 503 && status !== 429;
+}
+
+function remove(list: Poll[], poll: Poll): void {
   const index = list.indexOf(poll);
   if (index !== -1) list.splice(index, 1);
 }
