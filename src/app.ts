@@ -11,19 +11,23 @@ import { addDeploymentRoutes } from './routes/deployments.js';
 import { addFlowRunListRoutes, addFlowRunRoutes } from './routes/flow-runs.js';
 import { addRunDetailRoutes } from './routes/run-details.js';
 import { addSystemRoutes } from './routes/system.js';
+import { addWebhookRoutes } from './routes/webhooks.js';
 import type { RouteContext } from './routes/context.js';
 import { BlockTypes } from './services/block-types.js';
 import { deploymentDefaults } from './services/deployment-defaults.js';
+import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
 
 export interface AppDeps {
   config: Config;
   client: PrefectClient;
   logger: Logger;
+  /** Takes what the webhook hears. */
+  hint: OnHint;
 }
 
 /** The whole HTTP surface. Listens to nothing, reads no environment: what it needs is passed in. */
-export function createApp({ config, client, logger }: AppDeps): App {
+export function createApp({ config, client, logger, hint }: AppDeps): App {
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
   const router = new Router(app, { client, logger, maxBodyBytes: config.MAX_BODY_BYTES });
   router.addOwn('/healthz', () => '{"status":"ok"}');
@@ -33,6 +37,12 @@ export function createApp({ config, client, logger }: AppDeps): App {
     blockTypes: new BlockTypes(),
     poller: new RunPoller(),
     deploymentDefaults: deploymentDefaults(config),
+    notifications: {
+      keys: config.PREFECT_NOTIFICATIONS_WEBHOOK_KEY,
+      hint,
+      counts: { understood: 0, notUnderstood: 0 },
+      logger,
+    },
   });
   let document: string | undefined;
   router.addOwn('/openapi.json', () => (document ??= JSON.stringify(openApiDocument(app))));
@@ -49,4 +59,5 @@ function addRoutes(context: RouteContext): void {
   addFlowRunRoutes(context);
   addRunDetailRoutes(context);
   addSystemRoutes(context);
+  addWebhookRoutes(context);
 }

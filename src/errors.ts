@@ -1,6 +1,7 @@
 /** Every error that leaves the service has one of these codes; this table is the only place that knows statuses. */
 export const ERROR_STATUS = {
   bad_request: 400,
+  unauthorized: 401,
   not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
@@ -12,6 +13,8 @@ export const ERROR_STATUS = {
   orchestrator_failed: 502,
   orchestrator_refused_credentials: 502,
   orchestrator_unavailable: 503,
+  /** A route that needs a setting which is not there. */
+  not_configured: 503,
   orchestrator_timeout: 504,
 } as const;
 

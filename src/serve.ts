@@ -5,6 +5,7 @@ import { loadConfig, type Config } from './config.js';
 import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
 import { PrefectClient } from './prefect/client.js';
+import type { OnHint } from './services/hints.js';
 
 export interface Facade {
   /** Where it listens, e.g. `http://127.0.0.1:8080`. */
@@ -17,12 +18,14 @@ export interface ServeOptions {
   config: Config & { PREFECT_API_URL: string };
   logger: Logger;
   port: number;
+  /** Takes what the webhook hears; without one it is let go. */
+  hint?: OnHint;
 }
 
 /** Starts the facade. @throws Error where the address cannot be listened on */
-export async function serve({ config, logger, port }: ServeOptions): Promise<Facade> {
+export async function serve({ config, logger, port, hint = () => {} }: ServeOptions): Promise<Facade> {
   const client = createClient(config, config.PREFECT_API_URL);
-  const app = createApp({ config, client, logger });
+  const app = createApp({ config, client, logger, hint });
   const listener = getRequestListener(app.fetch);
   const server = createServer((request, response) => void listener(request, response));
   const drain = drainer(server);
@@ -42,7 +45,7 @@ export function describeApi(): unknown {
   const config = loadConfig({});
   const silent: Logger = { info: () => {}, warn: () => {}, error: () => {}, close: () => Promise.resolve() };
   const client = createClient(config, 'http://127.0.0.1/api');
-  return openApiDocument(createApp({ config, client, logger: silent }));
+  return openApiDocument(createApp({ config, client, logger: silent, hint: () => {} }));
 }
 
 /** The client that a configuration asks for. */

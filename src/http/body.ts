@@ -1,24 +1,61 @@
 import type { Context } from 'hono';
 import { AppError, type ValidationDetail } from '../errors.js';
-import { ExactNumber, JsonSyntaxError, parseJson } from '../json.js';
+import { ExactNumber, JsonSyntaxError, parseJson, parsePlainJson } from '../json.js';
 import { requestHeader, type Env } from './env.js';
 
 /**
- * Reads a request body as FastAPI does: JSON is parsed, the text of another content type stays text (which no model
- * takes), no body is undefined.
- * @param maxBytes a longer body is refused before it is parsed
- * @throws AppError 400 for invalid UTF-8, 413 for a body that is too large, 422 `json_invalid` for malformed JSON
+ * Reads a request body.
+ * @throws AppError 413 for a body that is longer than `maxBytes`, as soon as that is known; 499 where it is cut
  */
-export async function readBody(c: Context<Env>, maxBytes: number): Promise<unknown> {
-  if (Number(requestHeader(c, 'content-length') ?? 0) > maxBytes)
-    throw new AppError('body_too_large', 'Request body too large');
-  const bytes = await c.req.arrayBuffer().catch((error: unknown) => {
+export async function readBytes(c: Context<Env>, maxBytes: number): Promise<Uint8Array> {
+  const length = requestHeader(c, 'content-length');
+  if (Number(length ?? 0) > maxBytes) throw new AppError('body_too_large', 'Request body too large');
+  try {
+    const stream = length === undefined ? c.req.raw.body : null;
+    return stream ? await readStream(stream, maxBytes) : new Uint8Array(await c.req.arrayBuffer());
+  } catch (error) {
+    if (error instanceof AppError) throw error;
     throw new AppError('client_gone', 'The request was not sent to its end', { cause: error });
-  });
-  if (bytes.byteLength > maxBytes) throw new AppError('body_too_large', 'Request body too large');
+  }
+}
+
+/** A body of no stated length may have no end. */
+async function readStream(stream: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+  // Not `for await`: leaving that cancels the stream, and with it the connection that the reply goes to.
+  const reader = stream.getReader();
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return Buffer.concat(parts);
+    size += value.byteLength;
+    if (size > maxBytes) throw new AppError('body_too_large', 'Request body too large');
+    parts.push(value);
+  }
+}
+
+/**
+ * The value of a body that is JSON whatever its content type says.
+ * @throws AppError 400 for anything else
+ */
+export function jsonBody(bytes: Uint8Array): unknown {
+  const text = decode(bytes);
+  try {
+    return parsePlainJson(text);
+  } catch {
+    throw new AppError('bad_request', 'The body is not valid JSON');
+  }
+}
+
+/**
+ * The value of a body as FastAPI sees it: JSON is parsed, the text of another content type stays text (which no model
+ * takes), no body is undefined.
+ * @throws AppError 400 for invalid UTF-8, 422 `json_invalid` for malformed JSON
+ */
+export function fastApiBody(bytes: Uint8Array, contentType: string | undefined): unknown {
   if (bytes.byteLength === 0) return undefined;
   const text = decode(bytes);
-  if (!isJson(requestHeader(c, 'content-type'))) return text;
+  if (!isJson(contentType)) return text;
   try {
     const value = parseJson(text);
     // As a plain number it is no object to any schema.
@@ -41,7 +78,7 @@ function isNestedDeeper(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((inner) => isNestedDeeper(inner, levels - 1));
 }
 
-function decode(bytes: ArrayBuffer): string {
+function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {

@@ -1,5 +1,6 @@
 import type { z } from '@hono/zod-openapi';
 import type { Failure } from './failure.js';
+import type { KeyHeader } from './keys.js';
 
 /** The parts of a request that a route reads: `path`, `query` and `body`, each where it has one. */
 export type InputShape = Partial<Record<'path' | 'query', z.ZodObject>> & { body?: z.ZodType };
@@ -18,5 +19,11 @@ export interface Contract<I extends InputShape> {
   /** What `detail` says when the orchestrator fails or refuses. */
   failure: Failure;
   /** Statuses that the route answers beside 422 and 5xx. */
-  errors?: (400 | 404 | 409)[];
+  errors?: (400 | 401 | 404 | 409 | 413)[];
+  /** A key of this route's own, which counts instead of the API's. Checked before anything of the body is read. */
+  key?: KeyHeader;
+  /** Bytes of the body at most, where it is less than what any route takes. */
+  maxBodyBytes?: number;
+  /** The body is JSON whatever its content type says; malformed JSON is a 400. */
+  anyContentType?: true;
 }

@@ -1,4 +1,4 @@
-import { z, type RouteConfig } from '@hono/zod-openapi';
+import { z, type OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
 import type { Contract, InputShape } from './contract.js';
 
 const requestId = z
@@ -46,17 +46,30 @@ const validationBody = z
 
 const DESCRIPTIONS = {
   400: 'The orchestrator refused the values, or the request makes no sense',
+  401: 'The key is missing or wrong',
   404: 'There is no such thing',
   409: 'It conflicts with something that exists',
+  413: 'The body is too large',
   422: 'The request is malformed',
   500: 'A bug of this service',
   502: 'The orchestrator failed, or refused our credentials',
-  503: 'The orchestrator cannot be reached or is overloaded; see Retry-After',
+  503: 'The orchestrator cannot be reached or is overloaded, see Retry-After; or the route has no key set',
   504: 'The orchestrator was too slow',
 } as const;
 
+/** Adds a route to the OpenAPI document, and the key that it asks for. */
+export function describeRoute<I extends InputShape>(
+  registry: OpenAPIHono['openAPIRegistry'],
+  contract: Contract<I>,
+): void {
+  registry.registerPath(openApiRoute(contract));
+  if (!contract.key) return;
+  const { scheme, header } = contract.key;
+  registry.registerComponent('securitySchemes', scheme, { type: 'apiKey', in: 'header', name: header });
+}
+
 /** The OpenAPI description of a route, made from its contract. */
-export function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig {
+function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig {
   const { path, query, body } = contract.input.shape;
   const error = (status: keyof typeof DESCRIPTIONS) => ({
     description: DESCRIPTIONS[status],
@@ -69,6 +82,7 @@ export function openApiRoute<I extends InputShape>(contract: Contract<I>): Route
     operationId: contract.operationId,
     summary: contract.summary,
     tags: [contract.tag],
+    ...(contract.key ? { security: [{ [contract.key.scheme]: [] }] } : {}),
     request: {
       ...(path ? { params: path } : {}),
       ...(query ? { query } : {}),

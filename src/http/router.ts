@@ -5,11 +5,12 @@ import { stringifyJson } from '../json.js';
 import type { Logger } from '../logger.js';
 import type { PrefectClient, PrefectSession } from '../prefect/client.js';
 import { NO_SUCH_ID } from '../schemas/lax.js';
-import { readBody } from './body.js';
+import { fastApiBody, jsonBody, readBytes } from './body.js';
 import type { Contract, InputShape } from './contract.js';
-import type { Env } from './env.js';
+import { requestHeader, type Env } from './env.js';
 import { failureOf } from './failure.js';
-import { openApiRoute } from './openapi.js';
+import { keyCheck } from './keys.js';
+import { describeRoute } from './openapi.js';
 import { allowedMethod } from './routing.js';
 import { served, type Served } from './served.js';
 import { validationDetails } from './validation.js';
@@ -25,6 +26,8 @@ export interface Call {
   prefect: PrefectSession;
   /** Says in the reply's headers that a ceiling cut the list. */
   cut: (rows: { cutAt?: number }) => void;
+  /** The size of the request's body; 0 where the route reads none. */
+  bodyBytes: number;
 }
 
 export interface RouterDeps {
@@ -48,15 +51,18 @@ export class Router {
     contract: Contract<I>,
     handler: (input: z.output<z.ZodObject<I>>, call: Call) => Promise<unknown>,
   ): void {
-    this.app.openAPIRegistry.registerPath(openApiRoute(contract));
+    describeRoute(this.app.openAPIRegistry, contract);
     // Paths are looked up without their last slash (routing.ts).
     const pattern = contract.path.replaceAll(/\{(\w+)\}/g, ':$1').replace(/\/$/, '');
     // Looked at once: zod makes the shape anew each time it is asked for.
     const hasQuery = contract.input.shape.query !== undefined;
     const hasBody = contract.input.shape.body !== undefined;
+    const checkKey = contract.key && keyCheck(contract.key);
+    const maxBodyBytes = Math.min(contract.maxBodyBytes ?? Infinity, this.deps.maxBodyBytes);
     const handle = async (c: Context<Env>, about: Served) => {
       // Hono serves HEAD by the route of GET; the contract has no HEAD.
       if (c.req.method === 'HEAD') throw methodNotAllowed('GET');
+      checkKey?.(c);
       const path: Record<string, string> = c.req.param();
       const prefect = this.deps.client.session();
       about.upstream = prefect.stats;
@@ -65,8 +71,12 @@ export class Router {
       };
       try {
         const query = hasQuery ? Object.fromEntries(new URL(c.req.url).searchParams) : undefined;
-        const body = hasBody ? await readBody(c, this.deps.maxBodyBytes) : undefined;
-        const reply = await handler(checked(contract.input, { path, query, body }), { prefect, cut });
+        const bytes = hasBody ? await readBytes(c, maxBodyBytes) : undefined;
+        const body =
+          bytes &&
+          (contract.anyContentType ? jsonBody(bytes) : fastApiBody(bytes, requestHeader(c, 'content-type')));
+        const given = checked(contract.input, { path, query, body });
+        const reply = await handler(given, { prefect, cut, bodyBytes: bytes?.byteLength ?? 0 });
         return reply instanceof RawJson ? reply.text : stringifyJson(reply);
       } catch (error) {
         throw failureOf(error, contract.failure, path);

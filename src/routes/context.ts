@@ -3,6 +3,7 @@ import type { BlockTypes } from '../services/block-types.js';
 import type { DeploymentDefaults } from '../services/deployments.js';
 import type { RunPoller } from '../services/poll.js';
 import type { ListLimits } from '../services/rows.js';
+import type { Notifications } from './webhooks.js';
 
 /** What the routes are given: where to add themselves, and what outlives a request. */
 export interface RouteContext {
@@ -11,6 +12,7 @@ export interface RouteContext {
   blockTypes: BlockTypes;
   poller: RunPoller;
   deploymentDefaults: DeploymentDefaults;
+  notifications: Notifications;
 }
 
 /** An id for the examples of the API documentation. */

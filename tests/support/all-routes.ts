@@ -322,7 +322,7 @@ export const ROUTES: RouteCase[] = [
 ];
 
 /** Routes that never ask the orchestrator, or ask it in ways of their own that have tests of their own. */
-export const OTHER_ROUTES = ['raiseError'];
+export const OTHER_ROUTES = ['raiseError', 'receiveNotification'];
 
 export function detailOf(route: RouteCase, good: Good): string {
   return typeof route.detail === 'string' ? route.detail : route.detail(good);

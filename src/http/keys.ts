@@ -1,0 +1,47 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Context } from 'hono';
+import { AppError } from '../errors.js';
+import { requestHeader, type Env } from './env.js';
+
+/** A header that has to carry one of some keys. */
+export interface KeyHeader {
+  /** As the sender writes it, e.g. `X-Notification-Key`. */
+  header: string;
+  /** What the OpenAPI document calls it. */
+  scheme: string;
+  /** Several, so that a key can be changed without a gap. None: the route is shut. */
+  accepted: readonly string[];
+  /** The variable that sets them. */
+  setting: string;
+}
+
+/**
+ * Makes the check of a request's key, which reads nothing but the header.
+ * @throws AppError 401 for a wrong or missing key, 503 where no key is set
+ */
+export function keyCheck({ header, accepted, setting }: KeyHeader): (c: Context<Env>) => void {
+  const isAccepted = keyMatcher(accepted);
+  const name = header.toLowerCase();
+  return (c) => {
+    if (accepted.length === 0) throw new AppError('not_configured', `${setting} is not set`);
+    if (!isAccepted(requestHeader(c, name)))
+      throw new AppError('unauthorized', 'unauthorized', { headers: { 'www-authenticate': 'APIKey' } });
+  };
+}
+
+/** Tells whether a header's text is one of some keys, in a time that says nothing about them. */
+export function keyMatcher(accepted: readonly string[]): (given: string | undefined) => boolean {
+  const digests = accepted.map((key) => digest(Buffer.from(key)));
+  return (given) => {
+    if (given === undefined) return false;
+    // Node hands over the bytes of a header as latin1; the key of the configuration is UTF-8.
+    const candidate = digest(Buffer.from(given, 'latin1'));
+    // All of them, whichever fits.
+    return digests.filter((known) => timingSafeEqual(known, candidate)).length > 0;
+  };
+}
+
+/** Of equal length, as timingSafeEqual wants them. */
+function digest(key: Buffer): Buffer {
+  return createHash('sha256').update(key).digest();
+}
