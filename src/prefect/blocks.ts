@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { PrefectSession } from './client.js';
+import { readPages, type PageSize } from './pages.js';
 import { exact, nothing, plain, withId } from './parse.js';
 import { path } from './path.js';
 
@@ -20,6 +21,9 @@ const blockDocument = z.looseObject({
   data: z.record(z.string(), z.unknown()),
 });
 export type BlockDocument = z.input<typeof blockDocument>;
+
+/** Blocks that a list has at most. */
+const LIST_CEILING = 10_000;
 
 /** The parts of a block document that are written. */
 export interface BlockData {
@@ -72,6 +76,21 @@ export function readByName(
     retry: 'read',
     parse: exact(blockDocument),
   });
+}
+
+/** `POST /block_documents/filter`, all pages: the named blocks of some types, with their secrets. */
+export async function listOfTypes(
+  api: PrefectSession,
+  size: PageSize,
+  slugs: string[],
+): Promise<BlockDocument[]> {
+  const fetchPage = (limit: number, offset: number) =>
+    api.post(path`/block_documents/filter`, {
+      body: { block_types: { slug: { any_: slugs } }, include_secrets: true, limit, offset },
+      retry: 'read',
+      parse: exact(z.array(blockDocument)),
+    });
+  return (await readPages(size, fetchPage, { ceiling: LIST_CEILING })).rows;
 }
 
 /** `POST /block_documents/` @returns its id @throws UpstreamError 409 where the name is taken */

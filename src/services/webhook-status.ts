@@ -1,0 +1,111 @@
+import type { Config } from '../config.js';
+import * as blockDocuments from '../prefect/blocks.js';
+import type { BlockDocument } from '../prefect/blocks.js';
+import type { PrefectClient } from '../prefect/client.js';
+import { pingReceiver } from './webhook-ping.js';
+import { CUSTOM_WEBHOOK, drift, WEBHOOK_NAME, webhookBlock } from './webhook-spec.js';
+import { WebhookSetupError, webhookTarget, type WebhookTarget } from './webhook-target.js';
+import { triggerKind, type Trigger, type TriggerKind } from './webhook-triggers.js';
+
+/** What is wrong with the webhook; `text` names fields and never holds the key. */
+export interface WebhookProblem {
+  kind: 'setup' | 'missing' | 'drift' | 'off' | 'twice' | 'unreachable';
+  text: string;
+}
+
+export interface WebhookStatus {
+  /** Undefined where the configuration does not say it. */
+  target: WebhookTarget | undefined;
+  block: BlockDocument | undefined;
+  /** The automation, or before 3.4 the policy, that posts through the block. */
+  trigger: Trigger | undefined;
+  noun: TriggerKind['noun'];
+  problems: WebhookProblem[];
+}
+
+/**
+ * Looks at what is registered, and asks the receiver for an answer. Changes nothing.
+ * @param facadeUrl where the facade listens
+ * @throws UpstreamError
+ */
+export async function webhookStatus(
+  client: PrefectClient,
+  config: Config,
+  facadeUrl: string,
+): Promise<WebhookStatus> {
+  const problems: WebhookProblem[] = [];
+  const target = targetOr(problems, config, facadeUrl);
+  const kind = await triggerKind(client);
+  const slugs = [CUSTOM_WEBHOOK.slug, 'webhook'];
+  const blocks = await blockDocuments.listOfTypes(client.session(), client, slugs);
+  const block = blocks.find(isOurs);
+  const own = await kind.own(block?.id);
+  const trigger = own[0];
+
+  checkBlock(problems, block, target);
+  checkTrigger(problems, kind.noun, own);
+  const url = target?.url ?? urlOf(block);
+  const rivals = new Set(blocks.filter((one) => one !== block && same(urlOf(one), url)).map(({ id }) => id));
+  if (block) rivals.add(block.id);
+  for (const { id, name } of await kind.through(rivals)) {
+    if (own.some((one) => one.id === id)) continue;
+    problems.push({ kind: 'twice', text: `the ${kind.noun} ${name} (${id}) posts to the same URL` });
+  }
+  const wrong = target && (await pingReceiver(target));
+  if (wrong) problems.push({ kind: 'unreachable', text: wrong });
+  return { target, block, trigger, noun: kind.noun, problems };
+}
+
+function targetOr(problems: WebhookProblem[], config: Config, facadeUrl: string): WebhookTarget | undefined {
+  try {
+    return webhookTarget(config, facadeUrl);
+  } catch (error) {
+    if (!(error instanceof WebhookSetupError)) throw error;
+    problems.push({ kind: 'setup', text: error.message });
+    return undefined;
+  }
+}
+
+function checkBlock(
+  problems: WebhookProblem[],
+  block: BlockDocument | undefined,
+  target: WebhookTarget | undefined,
+): void {
+  if (!block) {
+    problems.push({ kind: 'missing', text: `not registered: there is no block document ${WEBHOOK_NAME}` });
+    return;
+  }
+  const fields = target ? drift(webhookBlock(target), block.data) : [];
+  if (fields.length > 0)
+    problems.push({ kind: 'drift', text: `the block document differs in ${fields.join(', ')}` });
+}
+
+function checkTrigger(problems: WebhookProblem[], noun: string, [first, ...others]: Trigger[]): void {
+  if (!first) {
+    problems.push({ kind: 'missing', text: `not registered: there is no ${noun} ${WEBHOOK_NAME}` });
+    return;
+  }
+  if (!first.enabled) problems.push({ kind: 'off', text: `the ${noun} is switched off` });
+  if (first.drift.length > 0)
+    problems.push({ kind: 'drift', text: `the ${noun} differs in ${first.drift.join(', ')}` });
+  for (const { id } of others)
+    problems.push({ kind: 'twice', text: `there is another ${noun} of this name (${id})` });
+}
+
+const isOurs = (block: BlockDocument) => block.name === WEBHOOK_NAME && isCustomWebhook(block);
+
+function isCustomWebhook({ block_type: type }: BlockDocument): boolean {
+  return typeof type === 'object' && type !== null && 'slug' in type && type.slug === CUSTOM_WEBHOOK.slug;
+}
+
+function urlOf(block: BlockDocument | undefined): string | undefined {
+  const url = block?.data['url'];
+  return typeof url === 'string' && URL.canParse(url) ? url : undefined;
+}
+
+/** Whether two URLs are one, but for the slash at the end. */
+function same(a: string | undefined, b: string | undefined): boolean {
+  if (a === undefined || b === undefined) return false;
+  const plain = (url: string) => new URL(url).href.replace(/\/$/, '');
+  return plain(a) === plain(b);
+}
