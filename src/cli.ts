@@ -37,6 +37,25 @@ program
     say(JSON.stringify(describeApi(), null, 2));
   });
 
+const webhook = program
+  .command('webhook')
+  .description('the webhook by which Prefect tells the facade that a run has ended');
+for (const [name, description] of [
+  ['register', 'make the block and the automation at Prefect, or mend them'],
+  ['status', 'show what is registered and what is wrong with it (exit code 1)'],
+  ['test', 'let a run end at Prefect and follow the notification'],
+  ['unregister', 'delete the block and the automation'],
+] as const) {
+  webhook
+    .command(name)
+    .description(description)
+    .action(async () => {
+      const config = await readConfig();
+      const { runWebhookCommand } = await import('./process/webhook-command.js');
+      process.exitCode = await runWebhookCommand(name, { config, root, say });
+    });
+}
+
 program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
