@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import cluster from 'node:cluster';
 import { Command } from 'commander';
 import { loadConfig, loadDotenv, type Config } from './config.js';
 
@@ -13,10 +14,26 @@ const program = new Command('prefect-proxy')
 program
   .command('serve', { isDefault: true })
   .description('serve the facade; without PREFECT_API_URL with a Prefect server and a worker of its own')
-  .action(async () => {
-    const config = await readConfig();
+  .option('--bind <address>', 'host:port or unix:/path (PREFECT_PROXY_API_HOST, PREFECT_PROXY_API_PORT)')
+  .option('--workers <number>', 'worker processes (WEB_CONCURRENCY)')
+  .action(async (options: { bind?: string; workers?: string }) => {
+    if (cluster.isWorker) {
+      const { runWorker } = await import('./process/worker.js');
+      await runWorker(() => readConfig());
+      return;
+    }
+    const givenEnv = { ...process.env };
+    const { parseBind } = await import('./process/address.js');
+    const { host, port } = options.bind === undefined ? {} : parseBind(options.bind);
+    const config = await readConfig({
+      ...(host !== undefined && { PREFECT_PROXY_API_HOST: host }),
+      ...(port !== undefined && { PREFECT_PROXY_API_PORT: String(port) }),
+      ...(options.workers !== undefined && { WEB_CONCURRENCY: options.workers }),
+    });
     const { run } = await import('./process/run.js');
-    process.exitCode = await run({ config, root, say });
+    const code = await run({ config, givenEnv, root, say });
+    // What could not be finished in time must not hold up the end.
+    process.stdout.write('', () => process.exit(code));
   });
 
 program
@@ -61,7 +78,8 @@ program.parseAsync().catch((error: unknown) => {
   process.exitCode = 1;
 });
 
-async function readConfig(): Promise<Config> {
+/** @param over wins over the environment */
+async function readConfig(over: Record<string, string> = {}): Promise<Config> {
   await loadDotenv();
-  return loadConfig(process.env);
+  return loadConfig({ ...process.env, ...over });
 }

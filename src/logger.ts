@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import winston from 'winston';
 import Transport from 'winston-transport';
+import { z } from 'zod';
 
 export type LogFields = Record<string, string | number | boolean | undefined>;
 
@@ -12,6 +13,12 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
   /** Resolves when everything is written. */
   close(): Promise<void>;
+}
+
+/** The logger of a process that writes for others too: only one can rotate a file, and only one can keep lines whole. */
+export interface RelayingLogger extends Logger {
+  /** Writes lines that another process has made, as they are; several are separated by line ends. */
+  relay(lines: string): void;
 }
 
 export interface LoggerOptions {
@@ -28,7 +35,7 @@ const LEVEL = Symbol.for('level');
 const MESSAGE = Symbol.for('message');
 
 /** @throws Error where the directory cannot be made or written to */
-export function createLogger({ level, directory, readable }: LoggerOptions): Logger {
+export function createLogger({ level, directory, readable }: LoggerOptions): RelayingLogger {
   const logger = winston.createLogger({
     level,
     // Lines come finished; winston's default would write each as JSON once more.
@@ -49,6 +56,9 @@ export function createLogger({ level, directory, readable }: LoggerOptions): Log
     info: write('info'),
     warn: write('warn'),
     error: write('error'),
+    // Whether they are worth it was for the other process to say: `error` passes at every level.
+    relay: (lines) =>
+      logger.write({ level: 'error', message: lines, [LEVEL]: 'error', [MESSAGE]: lines, isRelayed: true }),
     close: () =>
       new Promise((resolve) => {
         logger.on('finish', resolve);
@@ -113,12 +123,29 @@ function rotatedFile(directory: string): winston.transport {
 
 /** For a person at a terminal. */
 function shortLine(info: winston.Logform.TransformableInfo): winston.Logform.TransformableInfo {
-  const rest = Object.entries(info['fields'] ?? {})
+  const text = String(info.message);
+  const short =
+    info['isRelayed'] === true
+      ? text.split('\n').map(shortened).join('\n')
+      : shortText(new Date().toISOString(), info.level, text, info['fields'] ?? {});
+  return { ...info, [MESSAGE]: short };
+}
+
+function shortText(time: string, level: string, message: string, fields: object): string {
+  const rest = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => `${key}=${String(value)}`);
-  const clock = new Date().toISOString().slice(11, 23);
-  return {
-    ...info,
-    [MESSAGE]: [clock, info.level.toUpperCase().padEnd(5), String(info.message), ...rest].join(' '),
-  };
+  return [time.slice(11, 23), level.toUpperCase().padEnd(5), message, ...rest].join(' ');
+}
+
+const finishedLine = z.looseObject({ time: z.string(), level: z.string(), message: z.string() });
+
+/** A line that another process has made as JSON; one that is something else stays as it is. */
+function shortened(line: string): string {
+  try {
+    const { time, level, message, ...fields } = finishedLine.parse(JSON.parse(line));
+    return shortText(time, level, message, fields);
+  } catch {
+    return line;
+  }
 }

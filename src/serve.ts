@@ -1,17 +1,28 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
+import { Server as NetServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
 import { createApp } from './app.js';
 import { loadConfig, type Config } from './config.js';
 import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
 import { PrefectClient } from './prefect/client.js';
+import { socketPath, urlOf, type Address } from './process/address.js';
 import type { OnHint } from './services/hints.js';
 
 export interface Facade {
-  /** Where it listens, e.g. `http://127.0.0.1:8080`. */
+  /** Where it listens, e.g. `http://127.0.0.1:8080`, or `unix:/path/to/socket`. */
   url: string;
-  /** Takes no new requests, finishes those under way, closes the connections to the orchestrator. */
-  close(): Promise<void>;
+  /**
+   * Takes no new connections, finishes the requests under way, closes the connections to the orchestrator; within
+   * GRACEFUL_TIMEOUT, after which it cuts what is left.
+   */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+export interface CloseOptions {
+  /** Another process serves in its place: connections that idle are left until they end by themselves. */
+  replaced?: boolean;
 }
 
 export interface ServeOptions {
@@ -20,22 +31,37 @@ export interface ServeOptions {
   port: number;
   /** Takes what the webhook hears; without one it is let go. */
   hint?: OnHint;
+  /** Called at each request. */
+  onRequest?: () => void;
 }
 
+/** In milliseconds: for the next request of a client that sent it before it could know of the end. */
+const IDLE_GRACE = 500;
+
 /** Starts the facade. @throws Error where the address cannot be listened on */
-export async function serve({ config, logger, port, hint = () => {} }: ServeOptions): Promise<Facade> {
+export async function serve(options: ServeOptions): Promise<Facade> {
+  const { config, logger, hint = () => {}, onRequest } = options;
   const client = createClient(config, config.PREFECT_API_URL);
   const app = createApp({ config, client, logger, hint });
   const listener = getRequestListener(app.fetch);
   const server = createServer((request, response) => void listener(request, response));
+  if (onRequest) server.on('request', onRequest);
   const drain = drainer(server);
-  const host = config.PREFECT_PROXY_API_HOST;
-  const listening = await listen(server, port, host);
+  const address = { host: config.PREFECT_PROXY_API_HOST, port: options.port };
+  const port = await listen(server, address);
+  let clientClosed: Promise<void> | undefined;
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${listening}`,
-    close: async () => {
-      await drain();
-      await client.close();
+    url: urlOf({ ...address, port }),
+    close: async ({ replaced = false } = {}) => {
+      const started = performance.now();
+      const limit = config.GRACEFUL_TIMEOUT * 1000;
+      const cut = await drain(replaced ? server.keepAliveTimeout + 2_000 : IDLE_GRACE, limit);
+      if (cut > 0) logger.warn('requests cut, GRACEFUL_TIMEOUT is over', { requests: cut });
+      const left = limit - (performance.now() - started);
+      await Promise.race([
+        (clientClosed ??= client.close()),
+        sleep(Math.max(left, 0), undefined, { ref: false }),
+      ]);
     },
   };
 }
@@ -62,33 +88,54 @@ export function createClient(config: Config, apiUrl: string): PrefectClient {
   });
 }
 
-/** Ends a server when the requests under way are answered: idle and silent connections do not hold it up. */
-function drainer(server: Server): () => Promise<void> {
+/**
+ * Makes what ends a server: requests under way are answered, and so is one more on each connection that idles, with
+ * `connection: close`; connections that idle longer are closed. Resolves with the number of requests that were cut.
+ */
+function drainer(server: Server): (idleMs: number, limitMs: number) => Promise<number> {
   const underWay = new Set<ServerResponse>();
   let isEnding = false;
+  let isGraceOver = false;
   server.on('request', (_request, response) => {
     underWay.add(response);
     response.shouldKeepAlive &&= !isEnding;
     response.once('close', () => {
       underWay.delete(response);
-      if (isEnding && underWay.size === 0) server.closeAllConnections();
+      if (isGraceOver && underWay.size === 0) server.closeAllConnections();
     });
   });
-  return () =>
+  return (idleMs, limitMs) =>
     new Promise((resolve) => {
+      let cut = 0;
       isEnding = true;
-      server.close(() => {
-        resolve();
-      });
       for (const response of underWay) response.shouldKeepAlive = false;
-      if (underWay.size === 0) server.closeAllConnections();
+      const idle = setTimeout(
+        () => {
+          isGraceOver = true;
+          server.closeIdleConnections();
+          // Those that never said anything do not count as idle.
+          if (underWay.size === 0) server.closeAllConnections();
+        },
+        Math.min(idleMs, limitMs),
+      );
+      const limit = setTimeout(() => {
+        cut = underWay.size;
+        server.closeAllConnections();
+      }, limitMs);
+      // Not the HTTP server's own `close`: that ends idle connections at once, under the next request of a client.
+      NetServer.prototype.close.call(server, () => {
+        clearTimeout(idle);
+        clearTimeout(limit);
+        resolve(cut);
+      });
     });
 }
 
-function listen(server: Server, port: number, host: string): Promise<number> {
+function listen(server: Server, { host, port }: Address): Promise<number> {
+  const path = socketPath(host);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, () => {
+    server.listen(path === undefined ? { host, port } : { path }, () => {
       const address = server.address();
       resolve(typeof address === 'object' && address ? address.port : port);
     });

@@ -1,17 +1,33 @@
+import { availableParallelism } from 'node:os';
 import type { Config } from '../config.js';
-import { createLogger } from '../logger.js';
-import { serve, type Facade } from '../serve.js';
+import { createLogger, type Logger } from '../logger.js';
+import type { Facade, ServeOptions } from '../serve.js';
+import type { OnHint } from '../services/hints.js';
+import { removeStaleSocket, socketPath } from './address.js';
 import type { LocalStack } from './local-stack.js';
+
+/** What runs once a machine, however many workers serve: in their primary, or in the single process. */
+export interface Tasks {
+  /** Takes what the webhook hears. */
+  hint: OnHint;
+  /** Resolves when nothing of it runs any more. */
+  close(): Promise<void>;
+}
+
+export type StartTasks = (config: ServeOptions['config'], logger: Logger) => Tasks | Promise<Tasks>;
 
 interface RunOptions {
   config: Config;
+  /** The environment without what `.env` added: workers read that file again. */
+  givenEnv: NodeJS.ProcessEnv;
   /** The project's root. */
   root: string;
   say: (line: string) => void;
+  startTasks?: StartTasks;
 }
 
 /** Serves until a signal comes or a part dies. @returns the exit code */
-export async function run({ config, root, say }: RunOptions): Promise<number> {
+export async function run({ config, givenEnv, root, say, startTasks }: RunOptions): Promise<number> {
   const logger = createLogger({
     level: config.LOG_LEVEL,
     directory: config.LOGDIR,
@@ -19,21 +35,44 @@ export async function run({ config, root, say }: RunOptions): Promise<number> {
   });
   const ending = endOfRun();
   let stack: LocalStack | undefined;
+  let tasks: Tasks | undefined;
   let facade: Facade | undefined;
   try {
     stack = config.PREFECT_API_URL ? undefined : await startStack(config, root, say, ending);
-    const apiUrl = config.PREFECT_API_URL ?? stack?.apiUrl ?? '';
-    const localDefaults = stack
-      ? { DEFAULT_WORK_POOL_NAME: config.DEFAULT_WORK_POOL_NAME ?? config.PREFECT_POOL_NAME }
-      : {};
-    const port = await portFor(config, stack !== undefined, say);
-    facade = await serve({ config: { ...config, ...localDefaults, PREFECT_API_URL: apiUrl }, logger, port });
+    const settled = {
+      ...config,
+      ...localDefaults(config, stack),
+      PREFECT_PROXY_API_PORT: await portFor(config, stack !== undefined, say),
+      PREFECT_API_URL: config.PREFECT_API_URL ?? stack?.apiUrl ?? '',
+    };
+    const path = socketPath(config.PREFECT_PROXY_API_HOST);
+    if (path !== undefined) await removeStaleSocket(path);
+    tasks = await startTasks?.(settled, logger);
+    const hint = tasks?.hint ?? (() => {});
+    const workers = numberOfWorkers(config, stack !== undefined);
+    if (workers === 1) {
+      const { serve } = await import('../serve.js');
+      facade = await serve({ config: settled, logger, port: settled.PREFECT_PROXY_API_PORT, hint });
+    } else {
+      const { startCluster } = await import('./cluster.js');
+      const workerEnv = envOfWorkers(givenEnv, settled, stack);
+      facade = await startCluster({
+        config: settled,
+        workers,
+        workerEnv,
+        logger,
+        hint,
+        signal: ending.signal,
+      });
+    }
     if (stack) await announceStack(stack, facade, root, say);
     else
       logger.info('listening', {
         url: facade.url,
-        prefect: withoutCredentials(apiUrl),
+        prefect: withoutCredentials(settled.PREFECT_API_URL),
         node: process.version,
+        pid: process.pid,
+        workers,
       });
     return await ending.reason;
   } catch (error) {
@@ -41,9 +80,41 @@ export async function run({ config, root, say }: RunOptions): Promise<number> {
     throw error;
   } finally {
     await facade?.close();
+    await tasks?.close();
     await stack?.stop();
     await logger.close();
   }
+}
+
+/** One for each CPU, at most 4; with the local stack, which is for one person, a single process. */
+function numberOfWorkers(config: Config, isLocal: boolean): number {
+  return config.WEB_CONCURRENCY ?? (isLocal ? 1 : Math.min(availableParallelism(), 4));
+}
+
+/** Deployments that name no pool go to the one of the local stack. */
+function localDefaults({ DEFAULT_WORK_POOL_NAME, PREFECT_POOL_NAME }: Config, stack: LocalStack | undefined) {
+  return stack ? { DEFAULT_WORK_POOL_NAME: DEFAULT_WORK_POOL_NAME ?? PREFECT_POOL_NAME } : {};
+}
+
+/**
+ * What a worker's environment has in place of ours: what `.env` added is taken out, so that it reads that file as it is
+ * then; what was settled at the start stays.
+ */
+function envOfWorkers(
+  givenEnv: NodeJS.ProcessEnv,
+  settled: ServeOptions['config'],
+  stack: LocalStack | undefined,
+): NodeJS.ProcessEnv {
+  const added = Object.keys(process.env).filter((name) => !(name in givenEnv));
+  return {
+    ...Object.fromEntries(added.map((name) => [name, undefined])),
+    PREFECT_PROXY_API_HOST: settled.PREFECT_PROXY_API_HOST,
+    PREFECT_PROXY_API_PORT: String(settled.PREFECT_PROXY_API_PORT),
+    ...(stack && {
+      PREFECT_API_URL: settled.PREFECT_API_URL,
+      DEFAULT_WORK_POOL_NAME: settled.DEFAULT_WORK_POOL_NAME,
+    }),
+  };
 }
 
 interface Ending {
@@ -102,7 +173,7 @@ async function startStack(
 /** With a stack of its own a taken port is no reason to stop; with a host's configuration it is. */
 async function portFor(config: Config, isLocal: boolean, say: (line: string) => void): Promise<number> {
   const wanted = config.PREFECT_PROXY_API_PORT;
-  if (!isLocal) return wanted;
+  if (!isLocal || socketPath(config.PREFECT_PROXY_API_HOST) !== undefined) return wanted;
   const { freePort } = await import('./local-stack.js');
   const port = await freePort(wanted, config.PREFECT_PROXY_API_HOST);
   if (port !== wanted) say(`port ${wanted} is taken: the facade listens on ${port}`);

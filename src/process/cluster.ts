@@ -1,0 +1,81 @@
+import cluster from 'node:cluster';
+import type { RelayingLogger } from '../logger.js';
+import type { Facade, ServeOptions } from '../serve.js';
+import type { OnHint } from '../services/hints.js';
+import { Fleet } from './cluster/fleet.js';
+
+export interface ClusterOptions {
+  config: ServeOptions['config'];
+  workers: number;
+  /** What workers get beside the environment that this process was started with; they read the rest again. */
+  workerEnv: NodeJS.ProcessEnv;
+  logger: RelayingLogger;
+  /** Takes what the webhooks of all workers hear. */
+  hint: OnHint;
+  /** Aborting gives up a start under way. */
+  signal: AbortSignal;
+}
+
+/**
+ * Starts the facade in several processes, this one their primary. SIGHUP replaces them one by one, SIGTTIN and SIGTTOU
+ * make them one more and one fewer.
+ * @throws Error with the reason where no worker comes up
+ */
+export async function startCluster(options: ClusterOptions): Promise<Facade> {
+  const { config, workers, workerEnv, logger, hint, signal } = options;
+  // Their log lines come through a pipe: one process writes them all.
+  cluster.setupPrimary({ args: [], stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  const fleet = new Fleet({
+    size: workers,
+    timeoutMs: config.WORKER_TIMEOUT * 1000,
+    gracefulMs: config.GRACEFUL_TIMEOUT * 1000,
+    fork: () => cluster.fork(workerEnv),
+    logger,
+    hint,
+    relay: (lines) => {
+      logger.relay(lines);
+    },
+  });
+  try {
+    const url = await Promise.race([fleet.start(), aborted(signal)]);
+    const forget = onSignals({
+      SIGHUP: () => {
+        fleet.reload();
+      },
+      SIGTTIN: () => {
+        fleet.resize(1);
+      },
+      SIGTTOU: () => {
+        fleet.resize(-1);
+      },
+    });
+    return {
+      url,
+      close: async () => {
+        await fleet.close();
+        forget();
+      },
+    };
+  } catch (error) {
+    await fleet.close();
+    throw error;
+  }
+}
+
+function onSignals(handlers: Partial<Record<NodeJS.Signals, () => void>>): () => void {
+  const entries = Object.entries(handlers);
+  for (const [signal, handler] of entries) process.on(signal, handler);
+  return () => {
+    for (const [signal, handler] of entries) process.off(signal, handler);
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const onAbort = () => {
+      reject(new Error('the start was given up'));
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+}

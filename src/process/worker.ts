@@ -1,0 +1,70 @@
+import type { Config } from '../config.js';
+import { createLogger, type Logger } from '../logger.js';
+import { serve, type Facade } from '../serve.js';
+import { BEAT_MS, primaryMessage, type WorkerMessage } from './cluster/messages.js';
+
+/**
+ * Serves as one worker of a cluster until the primary says otherwise, and then ends the process.
+ * @param readConfig reads the configuration of now: that of the primary may be older
+ */
+export async function runWorker(readConfig: () => Promise<Config>): Promise<void> {
+  setInterval(() => {
+    tell({ kind: 'beat' });
+  }, BEAT_MS);
+  // A terminal sends its signals to the whole group: what they mean is for the primary to say.
+  for (const signal of ['SIGINT', 'SIGHUP', 'SIGTTIN', 'SIGTTOU'] as const) {
+    process.on(signal, () => undefined);
+  }
+  process.on('SIGTERM', () => {
+    tell({ kind: 'retire', reason: 'SIGTERM' });
+  });
+  try {
+    const config = await readConfig();
+    // To the primary, which writes for all: several processes cannot rotate one file.
+    const logger = createLogger({ level: config.LOG_LEVEL, readable: false });
+    const facade = await startFacade(config, logger);
+    process.on('message', (received) => {
+      const { data: message } = primaryMessage.safeParse(received);
+      if (message) void end(facade, logger, message.replaced);
+    });
+    tell({ kind: 'ready', url: facade.url });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    tell({ kind: 'failed', reason }, () => process.exit(1));
+  }
+}
+
+function startFacade(config: Config, logger: Logger): Promise<Facade> {
+  const { PREFECT_API_URL, PREFECT_PROXY_API_PORT: port } = config;
+  if (PREFECT_API_URL === undefined) throw new Error('PREFECT_API_URL: gone since the start');
+  return serve({
+    config: { ...config, PREFECT_API_URL },
+    logger,
+    port,
+    hint: (hint) => {
+      tell({ kind: 'hint', hint });
+    },
+    onRequest: countdown(config),
+  });
+}
+
+/** Counts requests; at MAX_REQUESTS and some more it asks once to be replaced. */
+function countdown({ MAX_REQUESTS: most, MAX_REQUESTS_JITTER: jitter }: Config): () => void {
+  let left = most > 0 ? most + Math.round(Math.random() * jitter) : Infinity;
+  return () => {
+    left -= 1;
+    if (left === 0) tell({ kind: 'retire', reason: 'MAX_REQUESTS' });
+  };
+}
+
+async function end(facade: Facade, logger: Logger, replaced: boolean): Promise<void> {
+  await facade.close({ replaced });
+  await logger.close();
+  // What the pipe did not take at once is still to be written.
+  process.stdout.write('', () => process.exit(0));
+}
+
+/** Never fails: with the primary gone nobody listens, and this process is about to end. */
+function tell(message: WorkerMessage, done: () => void = () => undefined): void {
+  if (process.send) process.send(message, undefined, {}, done);
+}

@@ -1,0 +1,118 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Builds a program as `npm run build` does. @returns its file, and what removes it */
+export async function buildProgram(
+  entry = 'src/cli.ts',
+): Promise<{ file: string; remove: () => Promise<void> }> {
+  // Below the project, so that it finds the packages.
+  const outdir = await mkdtemp(join(root, 'node_modules', '.test-build-'));
+  await build({
+    entryPoints: { main: join(root, entry) },
+    outdir,
+    bundle: true,
+    splitting: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    logLevel: 'warning',
+  });
+  return { file: join(outdir, 'main.js'), remove: () => rm(outdir, { recursive: true }) };
+}
+
+export interface Line {
+  message: string;
+  pid?: number;
+  [field: string]: unknown;
+}
+
+export interface ProgramOptions {
+  file: string;
+  args?: string[];
+  cwd: string;
+  env: Record<string, string | undefined>;
+}
+
+/** The facade as an operator starts it; its log lines tell what happens. */
+export class Program {
+  readonly lines: Line[] = [];
+  /** What it wrote to stderr. */
+  complaints = '';
+  /** Exit code and signal, once every process of it is gone. */
+  readonly closed: Promise<unknown[]>;
+  private readonly child: ChildProcess;
+  private readonly waiting = new Set<() => void>();
+
+  constructor({ file, args = [], cwd, env }: ProgramOptions) {
+    const child = spawn(process.execPath, [file, ...args], {
+      cwd,
+      env: { PATH: process.env['PATH'], PREFECT_PROXY_API_PORT: '0', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child = child;
+    this.closed = once(child, 'close');
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      this.lines.push(JSON.parse(line) as Line);
+      for (const check of this.waiting) check();
+    });
+    child.stderr.on('data', (part: Buffer) => (this.complaints += part.toString()));
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** The lines of this message, once there are so many. @throws Error where it ends before */
+  async logged(message: string, count = 1): Promise<Line[]> {
+    return new Promise((resolve, reject) => {
+      const check = () => {
+        const found = this.lines.filter((line) => line.message === message);
+        if (found.length < count) return;
+        this.waiting.delete(check);
+        resolve(found);
+      };
+      this.waiting.add(check);
+      check();
+      void this.closed.then(() => {
+        reject(new Error(`ended without ${count} times "${message}": ${this.complaints}${this.log()}`));
+      });
+    });
+  }
+
+  /** Where it listens, once so many workers serve. */
+  async serves(workers: number): Promise<string> {
+    const [line] = await this.logged('listening');
+    await this.logged('worker serves', workers);
+    return String(line!['url']);
+  }
+
+  /** The pids of the workers that serve, the oldest first. */
+  workers(): number[] {
+    const pids = (...messages: string[]) =>
+      this.lines.filter(({ message }) => messages.includes(message)).map(({ pid }) => pid!);
+    const gone = pids('worker drains', 'worker died', 'worker ended');
+    return pids('worker serves').filter((pid) => !gone.includes(pid));
+  }
+
+  /** Ends it by force where a test did not. */
+  async end(): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGKILL');
+    await this.closed;
+  }
+
+  private log(): string {
+    return this.lines.map((line) => JSON.stringify(line)).join('\n');
+  }
+}
