@@ -2,17 +2,21 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Access, type AccessOptions, access } from './access.js';
+import { type Automation, automationRoutes } from './automations.js';
 import { blockTypeRoutes } from './block-types.js';
 import { blockRoutes } from './blocks.js';
 import { deploymentRoutes } from './deployments.js';
+import { eventLogRoutes } from './event-log.js';
 import { flowRunRoutes } from './flow-runs.js';
 import { flowRoutes } from './flows.js';
 import { graphRoutes } from './graph.js';
 import { ORIGIN, type Route, respond } from './http.js';
 import { logRoutes } from './logs.js';
+import { notificationPolicyRoutes } from './notification-policies.js';
 import { answer } from './router.js';
 import { State } from './state.js';
 import { addStockBlocks } from './stock-blocks.js';
+import { addStockWebhookBlock } from './stock-webhook-block.js';
 import { systemRoutes } from './system.js';
 import { taskRunRoutes } from './task-runs.js';
 import { workPoolRoutes } from './work-pools.js';
@@ -59,6 +63,7 @@ export interface MockOrchestrator {
 export async function startMockOrchestrator(options: MockOptions = {}): Promise<MockOrchestrator> {
   const state = new State(options.version ?? '3.8.8', options.pageLimit ?? 200);
   addStockBlocks(state);
+  addStockWebhookBlock(state);
   const guard = access(options);
   const routes = [...guard.routes, ...allRoutes(state)];
   const mock = new Mock(routes, guard);
@@ -71,6 +76,7 @@ export async function startMockOrchestrator(options: MockOptions = {}): Promise<
 }
 
 function allRoutes(state: State): Route[] {
+  const automations = new Map<string, Automation>();
   return [
     ...systemRoutes(state),
     ...flowRoutes(state),
@@ -82,6 +88,9 @@ function allRoutes(state: State): Route[] {
     ...blockTypeRoutes(state),
     ...blockRoutes(state),
     ...workPoolRoutes(state),
+    ...automationRoutes(state, automations),
+    ...eventLogRoutes(state, automations),
+    ...notificationPolicyRoutes(state),
   ];
 }
 
