@@ -47,6 +47,24 @@ const environment = z.object({
     .url({ protocol: /^https?$/ })
     .transform(withoutTrailingSlash)
     .optional(),
+  HOST_WEBHOOK_URL: z.url({ protocol: /^https?$/ }).optional(),
+  HOST_WEBHOOK_KEY: optionalText,
+  HOST_WEBHOOK_SECRET: z
+    .string()
+    .regex(
+      /^(whsec_)?[A-Za-z0-9+/]{32,}={0,2}$/,
+      'must be base64 of 24 bytes or more, with or without whsec_',
+    )
+    .optional(),
+  HOST_WEBHOOK_TIMEOUT: z.coerce.number().positive().max(600).default(10),
+  HOST_WEBHOOK_CONCURRENCY: count(8, 1_000),
+  CLEANUP_GRACE: z.coerce.number().min(0).max(86_400).default(60),
+  RECONCILE_INTERVAL: z.coerce.number().min(0).max(86_400).default(15),
+  RECONCILE_LOOKBACK: z.coerce
+    .number()
+    .min(0)
+    .max(31 * 86_400)
+    .default(3_600),
   LIST_CEILING: count(10_000, 30_000),
   MAX_BODY_BYTES: count(10 * 1024 * 1024, 1024 ** 3),
   LOGDIR: optionalText,

@@ -69,6 +69,20 @@ export async function statesOf(
   return pages(api, size, { task_runs: { flow_run_id: { any_: [flowRunId] } } }, taskStates, ceiling);
 }
 
+const taskRunIds = plain(z.array(z.object({ id: z.string() })));
+
+/** `POST /task_runs/filter`: which of these task runs belong to one of these flow runs. */
+export async function idsWithin(
+  api: PrefectSession,
+  size: PageSize,
+  ids: string[],
+  flowRunIds: string[],
+): Promise<string[]> {
+  const query = { task_runs: { id: { any_: ids } }, flow_runs: { id: { any_: flowRunIds } } };
+  const found = await pages(api, size, query, taskRunIds, ids.length);
+  return found.rows.map(({ id }) => id);
+}
+
 function pages<T extends { id: string }>(
   api: PrefectSession,
   size: PageSize,

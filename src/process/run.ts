@@ -2,19 +2,9 @@ import { availableParallelism } from 'node:os';
 import type { Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { Facade, ServeOptions } from '../serve.js';
-import type { OnHint } from '../services/hints.js';
+import type { Settling } from '../settle.js';
 import { removeStaleSocket, socketPath } from './address.js';
 import type { LocalStack } from './local-stack.js';
-
-/** What runs once a machine, however many workers serve: in their primary, or in the single process. */
-export interface Tasks {
-  /** Takes what the webhook hears. */
-  hint: OnHint;
-  /** Resolves when nothing of it runs any more. */
-  close(): Promise<void>;
-}
-
-export type StartTasks = (config: ServeOptions['config'], logger: Logger) => Tasks | Promise<Tasks>;
 
 interface RunOptions {
   config: Config;
@@ -23,11 +13,18 @@ interface RunOptions {
   /** The project's root. */
   root: string;
   say: (line: string) => void;
-  startTasks?: StartTasks;
+  /** What runs once a machine, however many workers serve: in their primary, or in the single process. */
+  startTasks?: (config: ServeOptions['config'], logger: Logger) => Settling | Promise<Settling>;
 }
 
 /** Serves until a signal comes or a part dies. @returns the exit code */
-export async function run({ config, givenEnv, root, say, startTasks }: RunOptions): Promise<number> {
+export async function run({
+  config,
+  givenEnv,
+  root,
+  say,
+  startTasks = settleEnded,
+}: RunOptions): Promise<number> {
   const logger = createLogger({
     level: config.LOG_LEVEL,
     directory: config.LOGDIR,
@@ -35,7 +32,7 @@ export async function run({ config, givenEnv, root, say, startTasks }: RunOption
   });
   const ending = endOfRun();
   let stack: LocalStack | undefined;
-  let tasks: Tasks | undefined;
+  let settling: Settling | undefined;
   let facade: Facade | undefined;
   try {
     stack = config.PREFECT_API_URL ? undefined : await startStack(config, root, say, ending);
@@ -47,8 +44,8 @@ export async function run({ config, givenEnv, root, say, startTasks }: RunOption
     };
     const path = socketPath(config.PREFECT_PROXY_API_HOST);
     if (path !== undefined) await removeStaleSocket(path);
-    tasks = await startTasks?.(settled, logger);
-    const hint = tasks?.hint ?? (() => {});
+    if (settled.RECONCILE_INTERVAL > 0) settling = await startTasks(settled, logger);
+    const hint = settling?.hint ?? (() => {});
     const workers = numberOfWorkers(config, stack !== undefined);
     if (workers === 1) {
       const { serve } = await import('../serve.js');
@@ -65,6 +62,7 @@ export async function run({ config, givenEnv, root, say, startTasks }: RunOption
         signal: ending.signal,
       });
     }
+    settling?.listening(facade.url);
     if (stack) await announceStack(stack, facade, root, say);
     else
       logger.info('listening', {
@@ -80,10 +78,15 @@ export async function run({ config, givenEnv, root, say, startTasks }: RunOption
     throw error;
   } finally {
     await facade?.close();
-    await tasks?.close();
+    await settling?.close();
     await stack?.stop();
     await logger.close();
   }
+}
+
+async function settleEnded(config: ServeOptions['config'], logger: Logger): Promise<Settling> {
+  const { startSettling } = await import('../settle.js');
+  return startSettling(config, logger);
 }
 
 /** One for each CPU, at most 4; with the local stack, which is for one person, a single process. */

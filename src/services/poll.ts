@@ -49,6 +49,12 @@ export class RunPoller {
     return poll.text;
   }
 
+  /** As `poll`, by a call that starts after this moment. */
+  pollAfresh(api: PrefectSession, id: string): Promise<string> {
+    this.forget(id);
+    return this.poll(api, id);
+  }
+
   /** Runs a write to a run; polls that began before it ended are not shared with those that come after. */
   async writing<T>(id: string, write: () => Promise<T>): Promise<T> {
     this.forget(id);

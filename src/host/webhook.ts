@@ -1,0 +1,101 @@
+import { createHmac } from 'node:crypto';
+import pLimit, { type LimitFunction } from 'p-limit';
+import { Agent, request } from 'undici';
+import { parseRetryAfter } from '../prefect/retry.js';
+
+export interface HostWebhookOptions {
+  url: string;
+  /** Sent as `X-Notification-Key`. */
+  key?: string | undefined;
+  /** Standard Webhooks secret, base64, with or without `whsec_`. None: not signed. */
+  secret?: string | undefined;
+  timeoutSeconds: number;
+  /** Deliveries under way at most; more wait. */
+  concurrency: number;
+}
+
+export interface Message {
+  /** The same for each attempt at the same news. */
+  id: string;
+  body: string;
+}
+
+/** What became of an attempt. `last` is a status or a word for what went wrong, safe to show. */
+export type Outcome =
+  | { ok: true; last: string }
+  | { ok: false; last: string; refused: boolean; gone: boolean; retryAfterSeconds?: number | undefined };
+
+const REPLY_BYTES_READ = 64 * 1024;
+const WRONG_KEY = [400, 401, 403];
+
+/** The host's own webhook receiver. */
+export class HostWebhook {
+  private readonly agent: Agent;
+  private readonly secret: Buffer | undefined;
+  private readonly turns: LimitFunction;
+
+  constructor(private readonly options: HostWebhookOptions) {
+    this.agent = new Agent({
+      connections: options.concurrency,
+      connect: { timeout: options.timeoutSeconds * 1000 },
+    });
+    this.turns = pLimit(options.concurrency);
+    this.secret = options.secret ? Buffer.from(options.secret.replace(/^whsec_/, ''), 'base64') : undefined;
+  }
+
+  /** Posts a message once, when it is its turn. Redirects are not followed. Never fails. */
+  async deliver(message: Message): Promise<Outcome> {
+    try {
+      return await this.turns(() => this.post(message));
+    } catch (error) {
+      return { ok: false, last: wordFor(error), refused: false, gone: false };
+    }
+  }
+
+  /** Breaks off what is under way: whoever waits for it is told that it failed. */
+  async close(): Promise<void> {
+    await this.agent.destroy();
+  }
+
+  private async post({ id, body }: Message): Promise<Outcome> {
+    const { url, key, timeoutSeconds } = this.options;
+    const timestamp = String(Math.floor(Date.now() / 1000));
+    const reply = await request(url, {
+      method: 'POST',
+      dispatcher: this.agent,
+      signal: AbortSignal.timeout(timeoutSeconds * 1000),
+      headers: {
+        'content-type': 'application/json',
+        ...(key ? { 'x-notification-key': key } : {}),
+        'webhook-id': id,
+        'webhook-timestamp': timestamp,
+        ...(this.secret ? { 'webhook-signature': sign(this.secret, `${id}.${timestamp}.${body}`) } : {}),
+      },
+      body,
+    });
+    const status = reply.statusCode;
+    const retryAfter = reply.headers['retry-after'];
+    // The news has arrived: a body that breaks off changes nothing.
+    await reply.body.dump({ limit: REPLY_BYTES_READ }).catch(() => undefined);
+    if (status >= 200 && status < 300) return { ok: true, last: String(status) };
+    return {
+      ok: false,
+      last: String(status),
+      refused: WRONG_KEY.includes(status),
+      gone: status === 410,
+      retryAfterSeconds: parseRetryAfter(typeof retryAfter === 'string' ? retryAfter : undefined),
+    };
+  }
+}
+
+/** https://www.standardwebhooks.com: HMAC-SHA256 of `id.timestamp.body`. */
+function sign(secret: Buffer, content: string): string {
+  return `v1,${createHmac('sha256', secret).update(content).digest('base64')}`;
+}
+
+/** An error's code says what went wrong and holds nothing of the request; its message might. */
+function wordFor(error: unknown): string {
+  if (!(error instanceof Error)) return 'failed';
+  if (error.name === 'TimeoutError') return 'timeout';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}

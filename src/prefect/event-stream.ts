@@ -1,0 +1,151 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { ping, WebSocket } from 'undici';
+import { z } from 'zod';
+import { jsonOrText } from '../json.js';
+import { TERMINAL } from './ended-runs.js';
+
+export interface EventStreamOptions {
+  /** The orchestrator's API root, ending in `/api`. */
+  apiUrl: string;
+  apiKey?: string | undefined;
+  authString?: string | undefined;
+  /** Takes each event; what ended within the backfill comes again after a reconnection. */
+  onEnded: (event: { flowRunId: string; stateId: string }) => void;
+  /** Is told when the stream is there, and when it is lost and why. */
+  onChange: (isOpen: boolean, reason: string) => void;
+}
+
+/** The server keeps 15 minutes; our clock and its need not agree. */
+const BACKFILL_MS = 5 * 60_000;
+const YEAR_MS = 365 * 24 * 3_600_000;
+const PING_MS = 10_000;
+/** Doubled with each failure. */
+const FIRST_DELAY_MS = 500;
+const LAST_DELAY_MS = 30_000;
+
+const RUN = 'prefect.flow-run.';
+const message = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('auth_success') }),
+  z.object({ type: z.literal('auth_failure') }),
+  z.object({
+    type: z.literal('event'),
+    event: z.object({
+      id: z.string(),
+      resource: z.looseObject({ 'prefect.resource.id': z.string().startsWith(RUN) }),
+    }),
+  }),
+]);
+
+/**
+ * `/events/out`: flow runs that reach a terminal state, within some milliseconds. Events may be dropped (a backlog beyond
+ * 256, a server killed in the wrong moment): a fast hint, never the truth.
+ */
+export class EventStream {
+  private socket: WebSocket | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private failures = 0;
+  private isClosed = false;
+
+  constructor(private readonly options: EventStreamOptions) {}
+
+  /** Connects, and again whenever the connection is lost. */
+  open(): void {
+    this.isClosed = false;
+    this.connect();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+    this.socket?.close();
+    this.socket = undefined;
+  }
+
+  private connect(): void {
+    const socket = new WebSocket(`${this.options.apiUrl.replace(/^http/, 'ws')}/events/out`, 'prefect');
+    this.socket = socket;
+    const stopPings = keepAlive(socket, () => {
+      this.lost(socket, 'no answer');
+    });
+    const send = (value: unknown) => {
+      socket.send(JSON.stringify(value));
+    };
+    socket.addEventListener('open', () => {
+      // The server closes a socket whose token is wrong; without authentication it takes null.
+      send({ type: 'auth', token: this.options.authString ?? this.options.apiKey ?? null });
+    });
+    socket.addEventListener('message', ({ data }) => {
+      const parsed = message.safeParse(typeof data === 'string' ? jsonOrText(data) : undefined);
+      if (!parsed.success) return;
+      if (parsed.data.type === 'event') this.passOn(parsed.data.event);
+      else if (parsed.data.type === 'auth_success') {
+        send(wanted());
+        this.failures = 0;
+        this.options.onChange(true, 'connected');
+      } else this.lost(socket, 'authentication refused');
+    });
+    const onEnd = () => {
+      stopPings();
+      this.lost(socket, 'closed');
+    };
+    socket.addEventListener('close', onEnd);
+    socket.addEventListener('error', onEnd);
+  }
+
+  private passOn({ id, resource }: { id: string; resource: { 'prefect.resource.id': string } }): void {
+    this.options.onEnded({ flowRunId: resource['prefect.resource.id'].slice(RUN.length), stateId: id });
+  }
+
+  private lost(socket: WebSocket, reason: string): void {
+    if (this.socket !== socket) return;
+    this.socket = undefined;
+    socket.close();
+    if (this.isClosed) return;
+    this.options.onChange(false, reason);
+    const delay = Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.failures) * (0.5 + Math.random() / 2);
+    this.failures += 1;
+    this.timer = setTimeout(() => {
+      this.connect();
+    }, delay);
+  }
+}
+
+/** Without `until` nothing comes; `related` would be ignored. */
+function wanted() {
+  const now = Date.now();
+  return {
+    type: 'filter',
+    backfill: true,
+    filter: {
+      occurred: {
+        since: new Date(now - BACKFILL_MS).toISOString(),
+        until: new Date(now + YEAR_MS).toISOString(),
+      },
+      event: { prefix: [RUN] },
+      resource: { labels: { 'prefect.state-type': TERMINAL } },
+    },
+  };
+}
+
+const PONG = 'undici:websocket:pong';
+
+/** A connection may die without a word (a firewall that forgot it): pings find out. @returns what ends them */
+function keepAlive(socket: WebSocket, onSilence: () => void): () => void {
+  let isAnswered = true;
+  const onPong = (pong: unknown) => {
+    if (typeof pong === 'object' && pong && 'websocket' in pong && pong.websocket === socket)
+      isAnswered = true;
+  };
+  subscribe(PONG, onPong);
+  const timer = setInterval(() => {
+    if (!isAnswered) onSilence();
+    else if (socket.readyState === WebSocket.OPEN) {
+      isAnswered = false;
+      ping(socket);
+    }
+  }, PING_MS);
+  return () => {
+    clearInterval(timer);
+    unsubscribe(PONG, onPong);
+  };
+}

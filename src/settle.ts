@@ -1,0 +1,94 @@
+import { hostname } from 'node:os';
+import type { Config } from './config.js';
+import { HostWebhook } from './host/webhook.js';
+import type { Logger } from './logger.js';
+import { EventStream } from './prefect/event-stream.js';
+import { createClient } from './serve.js';
+import type { OnHint } from './services/hints.js';
+import { RunPoller } from './services/poll.js';
+import { SharedPosition } from './services/settlement/position.js';
+import { Reconciler } from './services/settlement/reconciler.js';
+import { Settlement } from './services/settlement/settlement.js';
+import { registerAtStart } from './services/webhook-start.js';
+
+export interface Settling {
+  /** Takes what the webhook hears. */
+  hint: OnHint;
+  /** Registers the webhook: the facade listens. @param url where */
+  listening(url: string): void;
+  /** Resolves when what is under way is done. */
+  close(): Promise<void>;
+}
+
+/** A leader that is silent for so many intervals, and some seconds, is gone. */
+const SILENT_INTERVALS = 2;
+const SILENT_SECONDS = 5;
+
+/** Starts the settlement of runs that end, with its three sources: webhook (`hint`), event stream, reconciler. */
+export function startSettling(config: Config & { PREFECT_API_URL: string }, logger: Logger): Settling {
+  const client = createClient(config, config.PREFECT_API_URL);
+  const host = hostOf(config);
+  const settlement = new Settlement({
+    client,
+    poller: new RunPoller(),
+    host,
+    logger,
+    graceSeconds: config.CLEANUP_GRACE,
+  });
+  const events = new EventStream({
+    apiUrl: config.PREFECT_API_URL,
+    apiKey: config.PREFECT_API_KEY,
+    authString: config.PREFECT_API_AUTH_STRING,
+    onEnded: settlement.hint,
+    onChange: (isOpen, reason) => {
+      logger.info('event stream', { open: isOpen, reason });
+    },
+  });
+  const silenceSeconds = SILENT_INTERVALS * config.RECONCILE_INTERVAL + SILENT_SECONDS;
+  const reconciler = new Reconciler({
+    client,
+    settlement,
+    shared: new SharedPosition(instanceName(config), silenceSeconds * 1000),
+    logger,
+    intervalSeconds: config.RECONCILE_INTERVAL,
+    lookbackSeconds: config.RECONCILE_LOOKBACK,
+    onLeading: (leads) => {
+      logger.info('reconciler', { leads });
+      if (leads) events.open();
+      else events.close();
+    },
+  });
+  reconciler.start();
+  const closing = new AbortController();
+  return {
+    hint: settlement.hint,
+    listening: (facadeUrl) => {
+      void registerAtStart({ config, client, facadeUrl, logger, signal: closing.signal });
+    },
+    close: async () => {
+      closing.abort();
+      events.close();
+      // First what is under way, so that the position which is handed over knows what stays open.
+      await settlement.close();
+      await reconciler.close();
+      await host?.close();
+      await client.close();
+    },
+  };
+}
+
+function hostOf(config: Config): HostWebhook | undefined {
+  if (config.HOST_WEBHOOK_URL === undefined) return undefined;
+  return new HostWebhook({
+    url: config.HOST_WEBHOOK_URL,
+    key: config.HOST_WEBHOOK_KEY ?? config.PREFECT_NOTIFICATIONS_WEBHOOK_KEY[0],
+    secret: config.HOST_WEBHOOK_SECRET,
+    timeoutSeconds: config.HOST_WEBHOOK_TIMEOUT,
+    concurrency: config.HOST_WEBHOOK_CONCURRENCY,
+  });
+}
+
+/** The same after a restart, so that an instance goes on leading at once; another one on the same machine has another port. */
+function instanceName({ PREFECT_PROXY_API_HOST: host, PREFECT_PROXY_API_PORT: port }: Config): string {
+  return `${hostname()} ${host}:${port}`;
+}
