@@ -97,13 +97,20 @@ async function follow({ client, onHop, timeoutMs }: TestOptions, run: EndedRun):
       },
       'the orchestrator lists no event of the state: are its event services running?',
     ),
-    run.automationId === undefined
-      ? undefined
-      : hop(
-          'webhook answered, says the orchestrator',
-          () => actionDone(client, since, state, run.automationId ?? ''),
-          'the automation did not fire: are the triggers and actions services of the orchestrator running?',
-        ),
+    ...(run.automationId === undefined
+      ? []
+      : [
+          hop(
+            'automation fired',
+            () => automationDid(client, since, state, run.automationId, ['triggered']),
+            'is the triggers service of the orchestrator running?',
+          ),
+          hop(
+            'webhook answered, says the orchestrator',
+            () => automationDid(client, since, state, run.automationId, ['action.executed', 'action.failed']),
+            'it has sent nothing, or got no 2xx from the URL: it says which in its own log only',
+          ),
+        ]),
     hop(
       'settled by the facade',
       async () => {
@@ -112,7 +119,7 @@ async function follow({ client, onHop, timeoutMs }: TestOptions, run: EndedRun):
       },
       `the run never got the label ${SETTLED}: look into the facade's log`,
     ),
-  ].filter((step) => step !== undefined);
+  ];
   const hops = [];
   for (const step of steps) {
     const done = await step;
@@ -122,21 +129,21 @@ async function follow({ client, onHop, timeoutMs }: TestOptions, run: EndedRun):
   return hops.every(({ failure }) => failure === undefined);
 }
 
-/** When the automation's action for a state was done, as the orchestrator has written it down: ms after the state. */
-async function actionDone(
+/** When an automation did one of these because of a state, as the orchestrator has written it down: ms after the state. */
+async function automationDid(
   client: PrefectClient,
   since: string,
   state: singleRuns.SingleRun['state'],
-  automationId: string,
+  automationId: string | undefined,
+  what: string[],
 ): Promise<number | undefined> {
   const events = await eventLog.list(client.session(), since, {
-    event: { name: ['prefect.automation.action.executed', 'prefect.automation.action.failed'] },
-    resource: { id: [`prefect.automation.${automationId}`] },
+    event: { name: what.map((name) => `prefect.automation.${name}`) },
+    resource: { id: [`prefect.automation.${automationId ?? ''}`] },
   });
   const cause = `prefect.event.${state.id}`;
   const done = events.find(({ related }) => related.some((one) => one['prefect.resource.id'] === cause));
-  if (done?.event.endsWith('.failed'))
-    throw new HopError(`the automation fired, its action failed: ${String(done.payload['reason'])}`);
+  if (done?.event.endsWith('.failed')) throw new HopError(`it failed: ${String(done.payload['reason'])}`);
   return done && Date.parse(done.occurred) - Date.parse(state.timestamp);
 }
 

@@ -254,6 +254,7 @@ describe('A test', () => {
       ['run made', undefined],
       ['state set', undefined],
       ['event listed', undefined],
+      ['automation fired', undefined],
       ['webhook answered, says the orchestrator', undefined],
       ['settled by the facade', undefined],
     ]);
@@ -272,7 +273,7 @@ describe('A test', () => {
       'webhook answered, says the orchestrator',
       'settled by the facade',
     ]);
-    expect(failed[0]!.failure).toMatch(/its action failed: .*HTTPStatusError/);
+    expect(failed[0]!.failure).toMatch(/got no 2xx from the URL/);
     expect(failed[1]!.failure).toMatch(/never got the label prefect-proxy\.settled/);
     expect(await runsLeft()).toBe(0);
   });

@@ -33,7 +33,7 @@ interface Event {
  * little later; here both happen when the list is asked for.
  */
 export function eventLogRoutes(state: State, automations: Map<string, Automation>): Route[] {
-  const actions = new Map<string, Promise<Event>>();
+  const actions = new Map<string, Promise<Event[]>>();
   const act = () => {
     for (const run of state.flowRuns.values()) {
       for (const ended of run.history.filter(({ type }) => isFinal(type))) {
@@ -44,7 +44,7 @@ export function eventLogRoutes(state: State, automations: Map<string, Automation
         }
       }
     }
-    return Promise.all(actions.values());
+    return Promise.all(actions.values()).then((events) => events.flat());
   };
   return [
     route('post', '/events/filter', async (call) => {
@@ -91,37 +91,44 @@ function stateChange(run: FlowRun, state: RunState): Event {
   };
 }
 
-async function fire(state: State, automation: Automation, cause: Event): Promise<Event> {
-  const failure = await notify(state, automation.actions[0] ?? {}, cause);
-  return {
+/** What comes of a POST that fails is not told: it is tried again, and then dropped. */
+async function fire(state: State, automation: Automation, cause: Event): Promise<Event[]> {
+  const about = (event: string, payload: Obj = {}): Event => ({
     id: randomUUID(),
-    event: `prefect.automation.action.${failure === undefined ? 'executed' : 'failed'}`,
+    event: `prefect.automation.${event}`,
     occurred: now(),
     resource: { 'prefect.resource.id': `prefect.automation.${automation.id}` },
     related: [
       { 'prefect.resource.id': `prefect.event.${cause.id}`, 'prefect.resource.role': 'triggering-event' },
     ],
-    payload: failure === undefined ? {} : { reason: failure },
-  };
+    payload,
+  });
+  const triggered = about('triggered');
+  const action = automation.actions[0] ?? {};
+  const block = state.blockDocuments.get(String(action['block_document_id']));
+  if (block === undefined)
+    return [triggered, about('action.failed', { reason: "Unexpected status from 'custom-webhook' block" })];
+  const isAnswered = await post(block.data, render(String(action['body']), cause));
+  return isAnswered ? [triggered, about('action.executed')] : [triggered];
 }
 
-/** A send-notification through a custom-webhook block. @returns why it failed */
-function notify(state: State, action: Obj, cause: Event): Promise<string | undefined> {
-  const data = state.blockDocuments.get(String(action['block_document_id']))?.data;
-  if (data === undefined) return Promise.resolve('Block document not found');
+/** A send-notification through a custom-webhook block. @returns whether the answer is a 2xx */
+function post(data: Obj, body: string): Promise<boolean> {
   const secrets = isObj(data['secrets']) ? data['secrets'] : {};
-  const values = { ...secrets, body: render(String(action['body']), cause) };
   const fill = (given: unknown) =>
     Object.fromEntries(
-      Object.entries(isObj(given) ? given : {}).map(([key, value]) => [key, filled(String(value), values)]),
+      Object.entries(isObj(given) ? given : {}).map(([key, value]) => [
+        key,
+        filled(String(value), { ...secrets, body }),
+      ]),
     );
   return fetch(String(data['url']), {
     method: String(data['method']),
     headers: { 'content-type': 'application/json', ...fill(data['headers']) },
     body: JSON.stringify(fill(data['json_data'])),
   }).then(
-    ({ ok, status }) => (ok ? undefined : `Unexpected error: HTTPStatusError ${status}`),
-    () => 'Unexpected error: ConnectError',
+    ({ ok }) => ok,
+    () => false,
   );
 }
 
