@@ -2,6 +2,7 @@
 # Brings the lock files up to date with the .in files; `flows/lock.sh --upgrade` takes newer releases too. Needs uv.
 set -eu
 cd "$(dirname "$0")"
+export UV_CUSTOM_COMPILE_COMMAND=flows/lock.sh
 
 lock() {
     name=$1
@@ -13,7 +14,11 @@ lock() {
 
 lock 3.8.8 "$@"
 lock 3.6.29 "$@"
+lock dbt "$@"
 
-# The test lock comes on top of either of the others, so it leaves out what they hold already.
-lock test "$@" --no-emit-package colorama --no-emit-package exceptiongroup --no-emit-package packaging \
-    --no-emit-package pluggy --no-emit-package pygments --no-emit-package tomli --no-emit-package typing-extensions
+# The test lock comes on top of either of the first two, so it leaves out what they hold already.
+held() {
+    sed -nE 's/^([a-z0-9.-]+)==.*/--no-emit-package \1/p' requirements-3.8.8.lock requirements-3.6.29.lock | sort -u
+}
+# shellcheck disable=SC2046 # one argument a word
+lock test "$@" -c requirements-3.8.8.lock $(held)

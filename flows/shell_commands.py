@@ -1,17 +1,19 @@
 """Runs a task's commands in one shell and hands on their output line by line (POSIX only)."""
 
 import os
-import re
 import shlex
 import shutil
 import signal
-import tempfile
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from private_folder import private_folder, write_private
 from process_group import process_group, read_lines
+from redaction import masker
+from task_failed import CommandFailed, TaskFailed
 
 DEFAULT_SHELL = "/bin/bash"
 # Enough for what a host shows; a chatty command must not fill the worker's memory.
@@ -21,41 +23,55 @@ MAX_COMMAND_SHOWN = 500
 WITHHELD = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
 
 
-class TaskFailed(Exception):
-    """A task did not succeed; the message is for the host's users and holds no secret."""
-
-
-def run_commands(commands: list[str], working_dir: str, env: dict[str, Any], log: Callable[[str], None]) -> list[str]:
+def run_commands(
+    commands: list[str],
+    working_dir: str,
+    env: dict[str, Any],
+    log: Callable[[str], None],
+    *,
+    secrets: Iterable[str] = (),
+    shown: list[str] | None = None,
+) -> list[str]:
     """Run `commands` in `working_dir`, stopping at the first that fails; return the (last) lines of stdout.
 
     They share one shell: a `cd` or a variable of one holds for the next. `env["shell"]` names the shell, the other
-    entries join the process environment. Nothing that the commands started outlives this call.
+    entries join the process environment. Nothing that the commands started outlives this call. `secrets` are masked
+    in what is logged, returned and raised; `shown` is what to call the commands in a failure. Raises TaskFailed.
     """
     if not Path(working_dir).is_dir():
         raise TaskFailed(f"working_dir is not a directory: {working_dir}")
     shell = _find_shell(str(env.get("shell") or DEFAULT_SHELL), log)
+    mask = masker(secrets)
     kept: deque[str] = deque(maxlen=MAX_RESULT_LINES)
 
     def on_line(stream: str, line: str) -> None:
+        line = mask(line)
         if stream == "stdout":
             kept.append(line)
-        log(without_credentials(line))
+        log(line)
 
-    # A file, because argv is open to every user of the machine. The folder is readable by this user only.
-    with tempfile.TemporaryDirectory(prefix="task-") as folder:
-        script, step = Path(folder, "commands.sh"), Path(folder, "step")
-        script.write_text(_script(commands, step), encoding="utf-8", errors="surrogatepass")
+    # A file, because argv is open to every user of the machine.
+    with private_folder() as folder:
+        script, step = folder / "commands.sh", folder / "step"
+        write_private(script, _script(commands, step))
         with process_group([shell, str(script)], cwd=working_dir, env=_environment(env)) as process:
             read_lines(process, on_line)
             status = process.wait()
         if status != 0:
-            raise TaskFailed(_failure(commands, step, status))
+            message = _failure([mask(text) for text in shown or commands], step, status)
+            raise CommandFailed(message, status, list(kept))
     return list(kept)
 
 
-def without_credentials(text: str) -> str:
-    """Hide `user:password@` in the URLs of a text, as commands and git's own messages carry them."""
-    return re.sub(r"(?<=://)[^/\s@'\"]+@", "***@", text)
+def find_program(name: str) -> str:
+    """The worker's own `name`: the one FLOWS_<NAME> says, else beside its Python, else on its PATH. Or TaskFailed."""
+    variable = f"FLOWS_{name.upper()}"
+    # Not resolved: in a virtual environment it is the link's folder that holds the programs.
+    beside = Path(sys.executable).parent
+    found = shutil.which(os.environ.get(variable) or name, path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        raise TaskFailed(f"this worker has no {name}: install it beside its Python or name it in {variable}")
+    return found
 
 
 def _script(commands: list[str], step: Path) -> str:
@@ -74,7 +90,7 @@ def _failure(commands: list[str], step: Path, status: int) -> str:
     if not step.is_file():
         return f"the shell {outcome} before the first command"
     number = int(step.read_text() or 1)
-    shown = without_credentials(commands[number - 1])
+    shown = commands[number - 1]
     if len(shown) > MAX_COMMAND_SHOWN:
         shown = shown[:MAX_COMMAND_SHOWN] + "..."
     return f"command {number} of {len(commands)} {outcome}: {shown}"

@@ -2,8 +2,12 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from typing import Any
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -11,7 +15,11 @@ import pytest
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State
 from prefect.testing.utilities import prefect_test_harness
+
+from postgres import Postgres, find_postgres, run_postgres
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +35,34 @@ def client(orchestrator: None) -> Iterator[SyncPrefectClient]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of the session's own."""
+    programs = find_postgres()
+    if programs is None:
+        _lacking("PostgreSQL's initdb")
+    with run_postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def real_dbt() -> str:
+    """A dbt with dbt-postgres: the one FLOWS_DBT says, else beside this Python, else on the PATH."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    found = shutil.which(os.environ.get("FLOWS_DBT") or "dbt", path=path)
+    if found is None:
+        _lacking("dbt")
+    return found
+
+
+def _lacking(what: str) -> NoReturn:
+    """Skip on a developer's machine, fail in CI."""
+    message = f"{what} is not installed: see flows/README.md"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 @pytest.fixture
 def logged() -> Iterator[list[str]]:
     """What the runs of this process log, from debug upwards."""
@@ -40,6 +76,22 @@ def logged() -> Iterator[list[str]]:
     yield messages
     for child in children:
         child.removeHandler(handler)
+
+
+def subflows(client: SyncPrefectClient, state: State, depth: int = 1) -> list[tuple[str, str]]:
+    """(name, state) of the subflows of a run at `depth`, by start."""
+    runs, ids = [], [state.state_details.flow_run_id]
+    for _ in range(depth):
+        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id={"any_": ids}))
+        ids = [run.id for run in runs]
+    return [(run.name, run.state_name) for run in sorted(runs, key=lambda run: run.start_time)]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
 
 
 def shell_task(tmp_path: Any, *commands: str, slug: str = "work", seq: float = 1, **env: Any) -> dict[str, Any]:

@@ -6,11 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import shell_task
+from conftest import shell_task, wait_until
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
@@ -19,13 +18,6 @@ from shell_commands import run_commands
 FLOWS = Path(__file__).resolve().parents[1]
 # One child in the foreground, one in the background, and one that won't hear of SIGTERM.
 COMMANDS = ["sleep 300 & echo $! > background", "(trap '' TERM; echo $BASHPID > deaf; sleep 300; sleep 300)"]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 def alive(pidfile: Path) -> bool:

@@ -5,10 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-from conftest import shell_task
+from conftest import shell_task, subflows
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from prefect.utilities.callables import parameter_schema
@@ -18,13 +16,6 @@ from pipeline import deployment_schedule_flow_v5
 
 def run(*tasks: dict[str, Any]) -> State:
     return deployment_schedule_flow_v5({"tasks": list(tasks)}, return_state=True)
-
-
-def subflows(client: SyncPrefectClient, state: State) -> list[tuple[str, str]]:
-    """(name, state) of the subflows of a run, by start."""
-    parent = {"any_": [state.state_details.flow_run_id]}
-    runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id=parent))
-    return [(run.name, run.state_name) for run in sorted(runs, key=lambda run: run.start_time)]
 
 
 def test_parameter_schema_is_what_prefect_deploy_stores() -> None:
@@ -65,28 +56,6 @@ def test_a_missing_working_dir_fails_the_run(tmp_path: Path) -> None:
     state = run(shell_task(tmp_path / "absent", "true"))
     assert state.is_failed()
     assert state.message == f"task 'work': working_dir is not a directory: {tmp_path / 'absent'}"
-
-
-@pytest.mark.parametrize(
-    ("task", "name"),
-    [
-        ({"type": "dbt Core Operation", "slug": "dbt-run"}, "dbtjob-dbt-run"),
-        ({"type": "Airbyte Connection", "slug": "airbyte-sync"}, "airbyte-sync-trigger"),
-    ],
-)
-def test_types_still_to_come_fail_as_a_subflow(
-    client: SyncPrefectClient, tmp_path: Path, task: dict[str, str], name: str
-) -> None:
-    state = run({**task, "seq": 2}, shell_task(tmp_path, "touch ran", seq=1))
-    assert state.is_failed()
-    assert state.message == f"task {task['slug']!r}: type {task['type']!r} is not supported yet"
-    assert subflows(client, state) == [("shellop-work", "Completed"), (name, "Failed")]
-
-
-def test_a_repository_url_from_a_secret_block_is_refused_for_now(tmp_path: Path) -> None:
-    state = run(shell_task(tmp_path, "git pull", slug="git-pull", **{"secret-git-pull-url-block": "git-url"}))
-    assert state.is_failed()
-    assert "not supported yet" in (state.message or "")
 
 
 def test_nothing_runs_when_the_config_is_not_valid(client: SyncPrefectClient, tmp_path: Path) -> None:

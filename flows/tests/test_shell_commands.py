@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 import shell_commands
-from shell_commands import TaskFailed, run_commands, without_credentials
+from redaction import without_credentials
+from shell_commands import run_commands
+from task_failed import TaskFailed
 
 
 def run(tmp_path: Path, *commands: str, **env: Any) -> tuple[list[str], list[str]]:
