@@ -165,17 +165,17 @@ describe('The commands', () => {
   it('register, show and unregister', async () => {
     const { mock, receiver } = await start();
     const env = { PREFECT_API_URL: mock.url, WEBHOOK_PUBLIC_URL: receiver.url };
-    const url = `webhook        ${receiver.url}/webhooks/v1/notification/`;
+    const url = `webhook              ${receiver.url}/webhooks/v1/notification/`;
     const before = await command('status', env);
     expect(before.code).toBe(1);
     expect(before.text).toContain(`✗ not registered: there is no automation ${NAME}`);
     expect(await command('register', env)).toEqual({
       code: 0,
-      text: `${url}\nblock document <id> made\nautomation     <id> made`,
+      text: `${url}\nblock document       <id> made\nautomation           <id> made`,
     });
     expect(await command('status', env)).toEqual({
       code: 0,
-      text: `${url}\nblock          <id>\nautomation     <id>\n✓ registered, switched on, reachable from here`,
+      text: `${url}\nblock                <id>\nautomation           <id>\n✓ registered, switched on, reachable from here`,
     });
     const rotated = await command('status', { ...env, PREFECT_NOTIFICATIONS_WEBHOOK_KEY: 'canary-2' });
     expect([rotated.code, rotated.text.split('\n').at(-1)]).toEqual([
@@ -184,7 +184,7 @@ describe('The commands', () => {
     ]);
     expect(await command('unregister', env)).toEqual({
       code: 0,
-      text: 'automation     <id> deleted\nblock document <id> deleted',
+      text: 'automation           <id> deleted\nblock document       <id> deleted',
     });
     expect(await command('unregister', env)).toEqual({ code: 0, text: 'nothing was registered' });
     expect(mock.unexpected).toEqual([]);
@@ -234,8 +234,8 @@ describe('The commands', () => {
     const base = '/flow_run_notification_policies/';
     const all = async () => policies.parse(JSON.parse(await call('POST', `${base}filter`, {})));
 
-    expect((await command('register', env)).text).toContain('notification policy <id> made');
-    expect((await command('register', env)).text).toContain('notification policy <id> left as it is');
+    expect((await command('register', env)).text).toContain('notification policy  <id> made');
+    expect((await command('register', env)).text).toContain('notification policy  <id> left as it is');
     expect((await command('status', env)).code).toBe(0);
     const [own] = await all();
     expect(own).toMatchObject({
@@ -253,7 +253,7 @@ describe('The commands', () => {
     await command('register', env);
     expect(await all()).toEqual([{ ...own, updated: expect.any(String) as string }]);
 
-    expect((await command('unregister', env)).text).toContain('notification policy <id> deleted');
+    expect((await command('unregister', env)).text).toContain('notification policy  <id> deleted');
     expect(await all()).toEqual([]);
     expect(mock.unexpected).toEqual([]);
   });

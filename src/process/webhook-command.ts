@@ -6,6 +6,7 @@ import { WebhookSetupError, webhookTarget } from '../services/webhook-target.js'
 import { testWebhook } from '../services/webhook-test.js';
 import type { PrefectClient } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
+import { urlOf } from './address.js';
 import { recordedFacade } from './local-stack.js';
 
 export type WebhookCommand = 'register' | 'status' | 'test' | 'unregister';
@@ -29,7 +30,7 @@ const TEST_TIMEOUT_MS = 30_000;
 const COMMANDS: Record<WebhookCommand, (context: Context) => Promise<boolean>> = {
   register: async ({ client, config, facadeUrl, say }) => {
     const target = webhookTarget(config, facadeUrl);
-    say(`webhook        ${target.url}`);
+    say(`webhook              ${target.url}`);
     sayChanges(await ensureWebhook(client, target), say);
     return true;
   },
@@ -41,9 +42,9 @@ const COMMANDS: Record<WebhookCommand, (context: Context) => Promise<boolean>> =
   },
   status: async ({ client, config, facadeUrl, say }) => {
     const { target, block, trigger, noun, problems } = await webhookStatus(client, config, facadeUrl);
-    say(`webhook        ${target?.url ?? 'not configured'}`);
-    say(`block          ${block?.id ?? 'none'}`);
-    say(`${noun.padEnd(14)} ${trigger?.id ?? 'none'}`);
+    say(`webhook              ${target?.url ?? 'not configured'}`);
+    say(`block                ${block?.id ?? 'none'}`);
+    say(`${noun.padEnd(20)} ${trigger?.id ?? 'none'}`);
     for (const { text } of problems) say(`✗ ${text}`);
     if (problems.length === 0) say('✓ registered, switched on, reachable from here');
     return problems.length === 0;
@@ -69,7 +70,9 @@ export async function runWebhookCommand(name: WebhookCommand, options: CommandOp
   const { config, root, say } = options;
   // Without an orchestrator's address, the local stack's.
   const apiUrl = config.PREFECT_API_URL ?? `http://127.0.0.1:${config.PREFECT_SERVER_PORT}/api`;
-  const facadeUrl = (config.PREFECT_API_URL ? undefined : recordedFacade(root)) ?? listenAddress(config);
+  const facadeUrl =
+    (config.PREFECT_API_URL ? undefined : recordedFacade(root)) ??
+    urlOf({ host: config.PREFECT_PROXY_API_HOST, port: config.PREFECT_PROXY_API_PORT });
   const client = createClient(config, apiUrl);
   try {
     const isWell = await COMMANDS[name]({
@@ -88,11 +91,7 @@ export async function runWebhookCommand(name: WebhookCommand, options: CommandOp
   }
 }
 
-function listenAddress({ PREFECT_PROXY_API_HOST: host, PREFECT_PROXY_API_PORT: port }: Config): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
-}
-
 function sayChanges(changes: WebhookChange[], say: (line: string) => void): void {
   for (const { what, id, done, fields } of changes)
-    say(`${what.padEnd(14)} ${id} ${done}${fields ? `: ${fields.join(', ')}` : ''}`);
+    say(`${what.padEnd(20)} ${id} ${done}${fields ? `: ${fields.join(', ')}` : ''}`);
 }

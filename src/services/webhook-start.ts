@@ -27,13 +27,15 @@ const LONGEST_WAIT_MS = 60_000;
 export async function registerAtStart(options: StartOptions): Promise<void> {
   const { config, client, facadeUrl, logger, signal } = options;
   if (!config.WEBHOOK_AUTO_REGISTER) return;
-  for (let wait = FIRST_WAIT_MS; signal?.aborted !== true; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+  const isOver = () => signal?.aborted === true;
+  for (let wait = FIRST_WAIT_MS; !isOver(); wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
     try {
       const target = webhookTarget(config, facadeUrl);
       for (const { what, id, done, fields } of await ensureWebhook(client, target))
         logger.info(`webhook: ${what} ${done}`, { id, url: target.url, fields: fields?.join() });
       return;
     } catch (error) {
+      if (isOver()) return;
       const canRecover = isPassing(error);
       logger.warn('webhook not registered', {
         reason: error instanceof Error ? error.message : 'unknown',

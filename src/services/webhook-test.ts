@@ -6,6 +6,7 @@ import * as eventLog from '../prefect/event-log.js';
 import * as flowRuns from '../prefect/flow-runs.js';
 import * as flows from '../prefect/flows.js';
 import * as singleRuns from '../prefect/single-runs.js';
+import { LABELS } from './settlement/progress.js';
 import { webhookStatus } from './webhook-status.js';
 
 /** One step of a notification's way. */
@@ -29,8 +30,6 @@ export interface TestOptions {
 }
 
 const FLOW = 'prefect-proxy-webhook-test';
-/** Written by settlement when it is through with a run: the id of the state it settled. */
-const SETTLED = 'prefect-proxy.settled';
 const POLL_MS = 100;
 
 class HopError extends Error {}
@@ -115,9 +114,9 @@ async function follow({ client, onHop, timeoutMs }: TestOptions, run: EndedRun):
       'settled by the facade',
       async () => {
         const { labels } = await singleRuns.read(client.session(), run.runId);
-        return labels?.[SETTLED] === state.id ? run.ended() : undefined;
+        return labels?.[LABELS.settled] === state.id ? run.ended() : undefined;
       },
-      `the run never got the label ${SETTLED}: look into the facade's log`,
+      `the run never got the label ${LABELS.settled}: look into the facade's log`,
     ),
   ];
   const hops = [];
