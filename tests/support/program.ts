@@ -41,6 +41,9 @@ export interface ProgramOptions {
   env: Record<string, string | undefined>;
 }
 
+/** Calls the orchestrator for nobody but its hosts. */
+const ALONE = { WEBHOOK_AUTO_REGISTER: 'false', RECONCILE_INTERVAL: '0' };
+
 /** The facade as an operator starts it; its log lines tell what happens. */
 export class Program {
   readonly lines: Line[] = [];
@@ -54,7 +57,7 @@ export class Program {
   constructor({ file, args = [], cwd, env }: ProgramOptions) {
     const child = spawn(process.execPath, [file, ...args], {
       cwd,
-      env: { PATH: process.env['PATH'], PREFECT_PROXY_API_PORT: '0', ...env },
+      env: { PATH: process.env['PATH'], PREFECT_PROXY_API_PORT: '0', ...ALONE, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child = child;

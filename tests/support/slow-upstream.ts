@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 export interface SlowUpstream {
   /** The API's URL, ending in `/api`. */
   apiUrl: string;
-  /** From now on replies wait until they are released. */
+  /** From now on who asks for the version waits until it is released. */
   hold(): void;
   /** Resolves when so many calls wait. */
   held(count: number): Promise<void>;
@@ -18,12 +18,12 @@ export async function startSlowUpstream(version: string): Promise<SlowUpstream> 
   let isHolding = false;
   let waiting: (() => void)[] = [];
   let onHeld = () => {};
-  const server = createServer((_request, response) => {
+  const server = createServer((request, response) => {
     const reply = () => {
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify(version));
     };
-    if (!isHolding) setTimeout(reply, 5);
+    if (!isHolding || !request.url?.endsWith('/version')) setTimeout(reply, 5);
     else {
       waiting.push(reply);
       onHeld();

@@ -112,7 +112,18 @@ export class Fleet {
 
   private fork(): void {
     const { fork, logger, hint, relay } = this.options;
-    const member = new Member(fork(), {
+    let worker: Worker;
+    try {
+      worker = fork();
+    } catch (error) {
+      // No memory, for example: the workers that run are not to end with this process.
+      this.failures += 1;
+      const how = error instanceof Error ? error.message : String(error);
+      logger.error('worker did not start', { how });
+      this.tryAgain(how);
+      return;
+    }
+    const member = new Member(worker, {
       hint,
       relay,
       onReady: (ready, url) => {
@@ -145,12 +156,15 @@ export class Fleet {
     }
     this.failures = gone.servedFor() >= STABLE ? 0 : this.failures + 1;
     logger.error(gone.phase === 'starting' ? 'worker did not start' : 'worker died', about);
-    if (!this.hasServed && (gone.saidWhy || this.failures >= MOST_FAILED_STARTS)) {
+    this.tryAgain(gone.ending, gone.saidWhy);
+  }
+
+  /** After a failure; gives up where no worker has served yet. @param isFinal it would fail again */
+  private tryAgain(how: string, isFinal = false): void {
+    if (!this.hasServed && (isFinal || this.failures >= MOST_FAILED_STARTS)) {
       this.isEnding = true;
-      this.onStart?.reject(new Error(`no worker comes up: ${gone.ending}`));
-      return;
-    }
-    this.reconcile();
+      this.onStart?.reject(new Error(`no worker comes up: ${how}`));
+    } else this.reconcile();
   }
 
   private watchBeats(everyMs: number): NodeJS.Timeout {

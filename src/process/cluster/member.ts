@@ -50,9 +50,10 @@ export class Member {
       process.once('close', () => {
         resolve();
       });
-      // It could not even be spawned: there will be no exit.
-      worker.once('error', (error) => {
-        if (this.pid !== 0) return;
+      // Always listened to: what is sent to a process that has just died comes back as an error, too.
+      worker.on('error', (error) => {
+        // It could not even be spawned: there will be no exit.
+        if (this.pid !== 0 || this.ending !== '') return;
         this.ending = error.message;
         events.onExit(this);
         resolve();
