@@ -2,8 +2,8 @@ import type { z } from '@hono/zod-openapi';
 import type { Failure } from './failure.js';
 import type { KeyHeader } from './keys.js';
 
-/** The parts of a request that a route reads: `path`, `query` and `body`, each where it has one. */
-export type InputShape = Partial<Record<'path' | 'query', z.ZodObject>> & { body?: z.ZodType };
+/** The parts of a request that a route reads, each where it has one; `header` by names in lower case. */
+export type InputShape = Partial<Record<'path' | 'query' | 'header', z.ZodObject>> & { body?: z.ZodType };
 
 /** The contract of a route, as the OpenAPI document shows it and as requests are checked against it. */
 export interface Contract<I extends InputShape> {

@@ -70,7 +70,7 @@ export function describeRoute<I extends InputShape>(
 
 /** The OpenAPI description of a route, made from its contract. */
 function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig {
-  const { path, query, body } = contract.input.shape;
+  const { path, query, header, body } = contract.input.shape;
   const error = (status: keyof typeof DESCRIPTIONS) => ({
     description: DESCRIPTIONS[status],
     content: { 'application/json': { schema: status === 422 ? validationBody : errorBody } },
@@ -86,6 +86,7 @@ function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig 
     request: {
       ...(path ? { params: path } : {}),
       ...(query ? { query } : {}),
+      ...(header ? { headers: header } : {}),
       ...(body
         ? {
             body: {

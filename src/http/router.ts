@@ -57,6 +57,7 @@ export class Router {
     // Looked at once: zod makes the shape anew each time it is asked for.
     const hasQuery = contract.input.shape.query !== undefined;
     const hasBody = contract.input.shape.body !== undefined;
+    const headerNames = Object.keys(contract.input.shape.header?.shape ?? {});
     const checkKey = contract.key && keyCheck(contract.key);
     const maxBodyBytes = Math.min(contract.maxBodyBytes ?? Infinity, this.deps.maxBodyBytes);
     const handle = async (c: Context<Env>, about: Served) => {
@@ -75,7 +76,11 @@ export class Router {
         const body =
           bytes &&
           (contract.anyContentType ? jsonBody(bytes) : fastApiBody(bytes, requestHeader(c, 'content-type')));
-        const given = checked(contract.input, { path, query, body });
+        const header =
+          headerNames.length > 0
+            ? Object.fromEntries(headerNames.map((name) => [name, requestHeader(c, name)]))
+            : undefined;
+        const given = checked(contract.input, { path, query, header, body });
         const reply = await handler(given, { prefect, cut, bodyBytes: bytes?.byteLength ?? 0 });
         return reply instanceof RawJson ? reply.text : stringifyJson(reply);
       } catch (error) {

@@ -45,7 +45,12 @@ const graphV2 = z.object({
   nodes: z.array(z.tuple([z.string(), graphNode])),
 });
 
-const created = z.object({ id: z.string(), name: z.string() });
+const created = z.object({
+  id: z.string(),
+  name: z.string(),
+  deployment_id: z.string().nullish(),
+  labels: z.record(z.string(), z.unknown()).nullish(),
+});
 
 interface ListOptions {
   limit?: number | undefined;
@@ -153,17 +158,25 @@ export function graph(api: PrefectSession, id: string): Promise<z.infer<typeof g
   return api.get(path`/flow_runs/${id}/graph-v2`, { retry: 'read', parse: plain(graphV2) });
 }
 
+export interface NewRun {
+  parameters: Record<string, unknown>;
+  /** ISO time; now where it is not given. */
+  scheduledTime?: string | undefined;
+  labels?: Record<string, string> | undefined;
+  /** Unique within the flow, not the deployment. One of its own where it is not given. */
+  idempotencyKey?: string | undefined;
+}
+
 /**
- * `POST /deployments/{id}/create_flow_run`. Carries an idempotency key of its own, so that a lost reply or a
- * locked database does not make the run twice.
- * @param scheduledTime ISO time; now where it is not given
+ * `POST /deployments/{id}/create_flow_run`. Always carries an idempotency key, so that a lost reply or a locked
+ * database does not make the run twice.
+ * @returns the new run, or the one that was made with the same key
  */
 export function createFromDeployment(
   api: PrefectSession,
   deploymentId: string,
-  parameters: Record<string, unknown>,
-  scheduledTime?: string,
-): Promise<{ id: string; name: string }> {
+  { parameters, scheduledTime, labels, idempotencyKey }: NewRun,
+): Promise<z.infer<typeof created>> {
   return api.post(path`/deployments/${deploymentId}/create_flow_run`, {
     body: {
       parameters,
@@ -171,7 +184,8 @@ export function createFromDeployment(
         type: 'SCHEDULED',
         state_details: { scheduled_time: scheduledTime ?? new Date().toISOString() },
       },
-      idempotency_key: `prefect-proxy-${randomUUID()}`,
+      idempotency_key: idempotencyKey ?? `prefect-proxy-${randomUUID()}`,
+      ...(labels ? { labels } : {}),
     },
     retry: 'idempotent',
     parse: plain(created),

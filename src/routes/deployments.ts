@@ -1,10 +1,11 @@
 import { z } from '@hono/zod-openapi';
 import { AppError } from '../errors.js';
 import * as deployments from '../prefect/deployments.js';
-import * as flowRuns from '../prefect/flow-runs.js';
 import * as replies from '../schemas/replies.js';
 import * as requests from '../schemas/requests.js';
+import { newRunHeaders } from '../schemas/resources.js';
 import * as service from '../services/deployments.js';
+import { startRun } from '../services/new-runs.js';
 import { listScheduled } from '../services/runs.js';
 import { EXAMPLE_ID, type RouteContext } from './context.js';
 
@@ -213,14 +214,18 @@ export function addDeploymentRoutes({ router, limits, deploymentDefaults }: Rout
       operationId: 'runDeployment',
       summary: 'Starts a run now; given parameters go over those of the deployment',
       tag,
-      input: z.object({ path: requests.deploymentPath, body: requests.runParameters }),
+      input: z.object({
+        path: requests.deploymentPath,
+        header: newRunHeaders,
+        body: requests.runParameters,
+      }),
       reply: replies.createdRun,
       example: { body: {}, reply: createdRun },
       failure: CREATE_RUN,
       errors: [400, 404, 409],
     },
-    async ({ path, body }, { prefect }) =>
-      asCreated(await flowRuns.createFromDeployment(prefect, path.deployment_id, body ?? {})),
+    ({ path, header, body }, { prefect }) =>
+      startRun(prefect, path.deployment_id, { parameters: body ?? {}, ...declared(header) }),
   );
 
   router.add(
@@ -230,19 +235,25 @@ export function addDeploymentRoutes({ router, limits, deploymentDefaults }: Rout
       operationId: 'scheduleRun',
       summary: 'Plans a run for a time, or for now',
       tag,
-      input: z.object({ path: requests.deploymentPath, body: requests.scheduledRun }),
+      input: z.object({
+        path: requests.deploymentPath,
+        header: newRunHeaders,
+        body: requests.scheduledRun,
+      }),
       reply: replies.createdRun,
       example: { body: { runParams: {}, scheduledTime: '2030-01-31T03:00:00Z' }, reply: createdRun },
       failure: CREATE_RUN,
       errors: [400, 404, 409],
     },
-    async ({ path, body }, { prefect }) => {
-      const at = body.scheduledTime ?? undefined;
-      return asCreated(await flowRuns.createFromDeployment(prefect, path.deployment_id, body.runParams, at));
-    },
+    ({ path, header, body }, { prefect }) =>
+      startRun(prefect, path.deployment_id, {
+        parameters: body.runParams,
+        scheduledTime: body.scheduledTime ?? undefined,
+        ...declared(header),
+      }),
   );
 }
 
-function asCreated(run: { id: string; name: string }) {
-  return { flow_run_id: run.id, name: run.name };
+function declared(header: z.output<typeof newRunHeaders>) {
+  return { resources: header['x-cleanup-resources'], idempotencyKey: header['idempotency-key'] };
 }

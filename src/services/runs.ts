@@ -3,10 +3,12 @@ import type { PrefectSession } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
 import * as flowRuns from '../prefect/flow-runs.js';
 import type { FlowRun } from '../prefect/flow-runs.js';
+import { parseRun } from '../prefect/ended-runs.js';
 import * as logs from '../prefect/logs.js';
 import { DBT_TEST_FAILED, findFamily } from './family.js';
 import { logRow } from './graph.js';
 import { cutOf, type ListLimits } from './rows.js';
+import { hasGivenUp } from './settlement/progress.js';
 
 const TERMINAL = ['COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED'];
 const QUEUED = ['PENDING', 'SCHEDULED'];
@@ -158,15 +160,22 @@ export async function listLogs(
   return { rows: found.rows.map(logRow), ...cutOf(found, family) };
 }
 
-/** Sends a run back to the queue, whatever state it is in. @param scheduledTime ISO time */
-export function scheduleRetry(api: PrefectSession, id: string, scheduledTime: string): Promise<void> {
+/**
+ * Sends a run back to the queue, whatever state it is in.
+ * @param scheduledTime ISO time
+ * @throws AppError 409 where what the run needs was deleted when it ended
+ */
+export async function scheduleRetry(api: PrefectSession, id: string, scheduledTime: string): Promise<void> {
+  if (hasGivenUp(parseRun(await flowRuns.readText(api, id)))) {
+    throw new AppError('conflict', 'what this run declared was deleted after it had ended: start a new one');
+  }
   const state = {
     type: 'SCHEDULED',
     name: 'AwaitingRetry',
     message: 'Retry via prefect proxy',
     state_details: { scheduled_time: scheduledTime },
   };
-  return flowRuns.changeState(api, id, state, true);
+  await flowRuns.changeState(api, id, state, true);
 }
 
 /**

@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { jsonOrText } from '../../json.js';
 import * as blocks from '../../prefect/blocks.js';
 import type { PrefectSession } from '../../prefect/client.js';
@@ -8,18 +7,8 @@ import { inlineFamily, type EndedRun } from '../../prefect/ended-runs.js';
 import { UpstreamError } from '../../prefect/errors.js';
 import type { PageSize } from '../../prefect/pages.js';
 import { idsWithin } from '../../prefect/task-runs.js';
+import { resources, type Resources } from '../../schemas/resources.js';
 import { LABELS } from './progress.js';
-
-const ids = z.array(z.guid().toLowerCase()).max(50).default([]);
-
-/** What a run holds and gives back when it has ended, as its creator declares it. */
-export const resources = z.strictObject({
-  block_documents: ids,
-  deployments: ids,
-  /** Leases of global concurrency limits. Slots without a lease are nobody's: given back twice, they are another's. */
-  concurrency_leases: ids,
-});
-export type Resources = z.infer<typeof resources>;
 
 const NOTHING: Resources = { block_documents: [], deployments: [], concurrency_leases: [] };
 

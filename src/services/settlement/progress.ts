@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { jsonOrText } from '../../json.js';
-import type { EndedRun } from '../../prefect/ended-runs.js';
+import type { EndedRun, Run } from '../../prefect/ended-runs.js';
 
 /** The labels of a run in which settlement keeps what it must not forget. Each is text: null or an object breaks lists. */
 export const LABELS = {
@@ -43,6 +43,12 @@ export function progressOf({ labels, state }: EndedRun): Progress {
     isSettled: labels?.[LABELS.settled] === state.id,
     delivery: record.success && record.data.state === state.id ? record.data : undefined,
   };
+}
+
+/** Whether a run has declared something that it holds no more: it cannot live again. */
+export function hasGivenUp({ labels, state }: Run): boolean {
+  const declared = labels?.[LABELS.cleanup];
+  return Boolean(declared) && state !== null && labels?.[LABELS.cleaned] === state.id;
 }
 
 /** Where the delivery of a run's present state stands. */

@@ -4,6 +4,7 @@ import type { Logger } from '../../logger.js';
 import type { PrefectClient } from '../../prefect/client.js';
 import { addLabels, isEnded, parseRun, type EndedRun } from '../../prefect/ended-runs.js';
 import { UpstreamError } from '../../prefect/errors.js';
+import { holdsAny } from '../../schemas/resources.js';
 import type { Hint } from '../hints.js';
 import type { RunPoller } from '../poll.js';
 import { Agenda, type Task } from './agenda.js';
@@ -138,8 +139,7 @@ export class Settlement {
     const declared = declaredBy(run);
     if (declared === 'unreadable') logger.warn('clean-up label not understood', { flow_run: run.id });
     const held = declared === 'unreadable' ? undefined : declared;
-    const holdsAny = Object.values(held ?? {}).some((ids) => ids.length > 0);
-    const wait = holdsAny ? this.graceLeft(run) : 0;
+    const wait = held && holdsAny(held) ? this.graceLeft(run) : 0;
     try {
       await Promise.all([
         releaseSlots(client.session(), client, run),
