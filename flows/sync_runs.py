@@ -1,4 +1,4 @@
-"""The flow of synchronous runs (`sync_runs.py:run_one_task`): one task, whose result the facade reads when it is over."""
+"""The flow of synchronous runs (`sync_runs.py:run_one_task`): one task, whose result is read when it is over."""
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State

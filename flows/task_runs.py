@@ -16,7 +16,7 @@ from prefect.states import Completed, Failed
 from airbyte_tasks import SYNC, connection_block, run_airbyte, run_name
 from column_casts import casts_in, run_casts
 from dbt_tasks import run_dbt
-from elementary import run_edr
+from edr_tasks import run_edr
 from git_access import GIT_SLUGS, git_task
 from shell_commands import run_commands
 from task_config import DBT, SHELL

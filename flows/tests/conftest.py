@@ -3,9 +3,11 @@
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +19,7 @@ os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.testing.utilities import prefect_test_harness
 
 from postgres import Postgres, find_postgres, run_postgres
@@ -85,6 +88,24 @@ def subflows(client: SyncPrefectClient, state: State, depth: int = 1) -> list[tu
         runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id={"any_": ids}))
         ids = [run.id for run in runs]
     return [(run.name, run.state_name) for run in sorted(runs, key=lambda run: run.start_time)]
+
+
+@contextmanager
+def flow_run(config: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The pipeline in a process of its own, as a worker runs it."""
+    script = "import json, sys; from pipeline import *; deployment_schedule_flow_v5(json.loads(sys.argv[1]))"
+    prefect = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PREFECT_HOME": str(PREFECT_HOME.value())}
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, config],
+        cwd=Path(__file__).resolve().parents[1],
+        env={**os.environ, **prefect, **env},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

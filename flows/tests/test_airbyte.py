@@ -1,10 +1,7 @@
 """Airbyte tasks against a small fake of its API."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,18 +9,15 @@ from typing import Any
 import pytest
 from airbyte_server import PASSWORD, AirbyteFake, airbyte_server
 from blocks import AirbyteConnection, AirbyteServer
-from conftest import shell_task, subflows, wait_until
+from conftest import flow_run, shell_task, subflows, wait_until
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
 import airbyte_api
 import airbyte_tasks
 from airbyte_tasks import run_airbyte
 from pipeline import deployment_schedule_flow_v5
 from task_failed import TaskFailed
-
-FLOWS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -223,18 +217,8 @@ def test_with_continue_on_sync_failure_the_rest_follows_syncs_that_succeed(
 def test_a_cancelled_run_cancels_its_job(airbyte: AirbyteFake) -> None:
     airbyte.statuses = ["running"]
     config = json.dumps({"tasks": [airbyte_task()]})
-    script = "import json, sys; from pipeline import *; deployment_schedule_flow_v5(json.loads(sys.argv[1]))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, config],
-        cwd=FLOWS,
-        env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value(), "PREFECT_HOME": str(PREFECT_HOME.value())},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with flow_run(config) as process:
         assert wait_until(lambda: bool(airbyte.asked("public/v1/jobs/41", "GET")), 30)
         process.send_signal(signal.SIGTERM)
         assert wait_until(lambda: bool(airbyte.asked("v1/jobs/cancel")), 15)
         assert airbyte.asked("v1/jobs/cancel") == [{"id": 41}]
-    finally:
-        process.kill()
-        process.wait()

@@ -3,19 +3,16 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import shell_task, wait_until
+from blocks import save_secret
+from conftest import flow_run, shell_task, wait_until
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
 from shell_commands import run_commands
 
-FLOWS = Path(__file__).resolve().parents[1]
 # One child in the foreground, one in the background, and one that won't hear of SIGTERM.
 COMMANDS = ["sleep 300 & echo $! > background", "(trap '' TERM; echo $BASHPID > deaf; sleep 300; sleep 300)"]
 
@@ -34,22 +31,31 @@ def alive(pidfile: Path) -> bool:
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
 def test_children_die_with_the_flow_run(client: SyncPrefectClient, tmp_path: Path, sign: signal.Signals) -> None:
     config = json.dumps({"tasks": [shell_task(tmp_path, *COMMANDS)]})
-    script = "import json, sys; from pipeline import *; deployment_schedule_flow_v5(json.loads(sys.argv[1]))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, config],
-        cwd=FLOWS,
-        env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value(), "PREFECT_HOME": str(PREFECT_HOME.value())},
-        stderr=subprocess.DEVNULL,
-    )
     children = [tmp_path / "background", tmp_path / "deaf"]
-    try:
+    with flow_run(config) as process:
         assert wait_until(lambda: all(child.exists() and child.read_text() for child in children), 30)
         assert all(map(alive, children))
         process.send_signal(sign)
         assert wait_until(lambda: not any(map(alive, children)), 15)
-    finally:
-        process.kill()
-        process.wait()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_secrets_on_disk_end_with_the_flow_run(client: SyncPrefectClient, tmp_path: Path, sign: signal.Signals) -> None:
+    secret = {"wtype": "postgres", "default_schema": "s", "creds": {"host": "h", "password": "s3cret"}}
+    save_secret("cancelled-warehouse", json.dumps(secret))
+    (tmp_path / "dbt_project.yml").write_text("profile: p")
+    dbt = tmp_path / "dbt"
+    dbt.write_text(f"#!/bin/sh\necho $3 > {tmp_path}/note\nmv {tmp_path}/note {tmp_path}/folder\nexec sleep 300\n")
+    dbt.chmod(0o755)
+    env = {"dbt-profile-secret-block": "cancelled-warehouse"}
+    task = {"type": "dbt Core Operation", "slug": "dbt-run", "seq": 1, "commands": ["dbt run"], "env": env}
+    config = json.dumps({"tasks": [{**task, "project_dir": str(tmp_path)}]})
+    with flow_run(config, FLOWS_DBT=str(dbt)) as process:
+        assert wait_until(lambda: (tmp_path / "folder").exists(), 30)
+        folder = Path((tmp_path / "folder").read_text().strip())
+        assert "s3cret" in (folder / "profiles.yml").read_text()
+        process.send_signal(sign)
+        assert wait_until(lambda: not folder.exists(), 15)
 
 
 def test_a_background_child_ends_with_its_task(tmp_path: Path) -> None:

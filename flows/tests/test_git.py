@@ -144,8 +144,9 @@ def test_credentials_are_for_their_own_host_only(tmp_path: Path) -> None:
 def test_without_a_secret_the_given_repository_or_the_usual_remote_is_used(
     repository: Repository, tmp_path: Path
 ) -> None:
-    clone = git_clone(tmp_path, gitrepo_url=str(repository.bare), project_dir="repo", **{"secret-git-pull-url-block": ""})
-    pull = shell_task(tmp_path / "repo", "git pull", slug="git-pull", seq=2, **{"secret-git-pull-url-block": ""})
+    none = {"secret-git-pull-url-block": ""}
+    clone = git_clone(tmp_path, gitrepo_url=str(repository.bare), project_dir="repo", **none)
+    pull = shell_task(tmp_path / "repo", "git pull", slug="git-pull", seq=2, **none)
     state = run(clone, pull)
     assert state.is_completed(), state.message
     assert (tmp_path / "repo" / "first").exists()

@@ -46,6 +46,30 @@ def test_a_fault_is_named_by_place_and_not_by_value(change: dict[str, Any], faul
     assert "s3cret" not in str(caught.value)
 
 
+DBT = {"type": "dbt Core Operation", "slug": "dbt-run", "seq": 1, "commands": ["dbt run"], "project_dir": "/p"}
+AIRBYTE = {"type": "Airbyte Connection", "slug": "airbyte-sync", "seq": 1, "connection_id": "c"}
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "fault"),
+    [
+        (DBT, {"project_dir": ""}, "'project_dir' must be a non-empty text"),
+        (DBT, {"commands": None}, "'commands' must be a list of texts"),
+        (DBT, {"cli_args": "--debug"}, "'cli_args' must be a list"),
+        (AIRBYTE, {"slug": "airbyte-reset"}, "unknown slug 'airbyte-reset'"),
+        (AIRBYTE, {"connection_id": None}, "'connection_id' must be a non-empty text"),
+        (AIRBYTE, {"timeout": "15"}, "'timeout' must be a number of seconds"),
+        (AIRBYTE, {"streams": [{"streamNamespace": "n"}]}, "'streams' must be a list of objects with a 'streamName'"),
+        (AIRBYTE, {"catalog_diff": []}, "'catalog_diff' must be an object"),
+    ],
+)
+def test_faults_of_dbt_and_airbyte_tasks(task: dict[str, Any], change: dict[str, Any], fault: str) -> None:
+    assert ordered_tasks({"tasks": [task]}) == [task]
+    with pytest.raises(ValueError) as caught:
+        ordered_tasks({"tasks": [{**task, **change}]})
+    assert str(caught.value).startswith(f"config is not valid: tasks[0]: {fault}")
+
+
 def test_every_fault_is_named() -> None:
     with pytest.raises(ValueError, match=r"tasks\[0\]: 'type' .*; tasks\[0\]: 'slug' .*; tasks\[1\]: 'seq' "):
         ordered_tasks({"tasks": [{"seq": 1}, {**shell_task("/"), "seq": None}]})

@@ -44,7 +44,8 @@ def run_edr(task: dict[str, Any], log: Callable[[str], None]) -> list[str]:
         output = {**warehouse.output(folder), "schema": schema}
         write_yaml(reports, {"elementary": {"target": TARGET, "outputs": {TARGET: output}}})
         env = {key: value for key, value in (task.get("env") or {}).items() if key != SECRET_BLOCK}
-        env |= {"AWS_ACCESS_KEY_ID": store["aws_access_key_id"], "AWS_SECRET_ACCESS_KEY": store["aws_secret_access_key"]}
+        env["AWS_ACCESS_KEY_ID"] = store["aws_access_key_id"]
+        env["AWS_SECRET_ACCESS_KEY"] = store["aws_secret_access_key"]
         # edr runs dbt by its bare name.
         env["PATH"] = os.pathsep.join([os.path.dirname(dbt), os.environ.get("PATH", os.defpath)])
         commands = [_edr_command(edr, text, reports, store["s3_bucket"]) for text in task["commands"]]
