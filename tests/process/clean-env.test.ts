@@ -18,6 +18,7 @@ test('settings of another Prefect or Python and the keys of the facade stay outs
       VIRTUAL_ENV: '/venv',
       PROXY_API_KEY: 'key',
       HOST_WEBHOOK_SECRET: 'secret',
+      WEB_CONCURRENCY: '2',
     },
     '/project/.local',
   );

@@ -71,7 +71,7 @@ describe('A worker', () => {
   });
 
   it('that hangs is killed and replaced; the others go on serving', async () => {
-    const url = await start({ WORKER_TIMEOUT: '1' }).serves(2);
+    const url = await start({ WORKER_TIMEOUT: '2' }).serves(2);
     const [hung] = program.workers();
     // As an event loop that does not turn: nothing is read, nothing is said.
     process.kill(hung!, 'SIGSTOP');
@@ -175,7 +175,9 @@ describe('SIGTERM', () => {
     await slow.held(3);
     program.signal('SIGTERM');
     const other = new Host(url);
-    await expect.poll(() => other.get('/healthz').catch(() => 'refused'), { interval: 10 }).toBe('refused');
+    await expect
+      .poll(() => other.get('/healthz').catch(() => 'refused'), { interval: 10, timeout: 15_000 })
+      .toBe('refused');
     slow.release();
     expect(await Promise.all(replies)).toEqual(['3.8.8', '3.8.8', '3.8.8']);
     expect(await program.closed).toEqual([0, null]);

@@ -5,9 +5,11 @@ export const MARKER = 'PREFECT_PROXY_LOCAL_STACK';
 
 /**
  * PREFECT_*: settings of the user's own Prefect. PYTHON*, VIRTUAL_ENV, CONDA_*: another Python's (PYTHONDONTWRITEBYTECODE
- * alone doubles the time of every start). The rest are the facade's keys, which no flow has to see.
+ * alone doubles the time of every start). WEB_CONCURRENCY: Prefect's own web server reads it, too, and does not start.
+ * The rest are the facade's keys, which no flow has to see.
  */
-const DROPPED = /^(PREFECT_|PYTHON|VIRTUAL_ENV$|CONDA_|PROXY_API_KEY|HOST_WEBHOOK_|__PYVENV_LAUNCHER__$)/;
+const DROPPED =
+  /^(PREFECT_|PYTHON|VIRTUAL_ENV$|CONDA_|PROXY_API_KEY|HOST_WEBHOOK_|WEB_CONCURRENCY$|__PYVENV_LAUNCHER__$)/;
 
 /** The environment of the user's shell without what would leak into Prefect's processes. */
 export function cleanedEnv(from: NodeJS.ProcessEnv, local: string): Record<string, string> {
