@@ -1,6 +1,6 @@
 import { compare } from './flows.js';
 import { type Route, created, noContent, objectNotFound, route } from './http.js';
-import { type Obj } from './json.js';
+import { type Obj, float } from './json.js';
 import { ids, join, matchWord, names, operator } from './match.js';
 import { limit, limitOf, offset } from './paging.js';
 import { type Row, type State, row } from './state.js';
@@ -48,7 +48,7 @@ export function automationRoutes(state: State, all: Map<string, Automation>): Ro
       const { name, description, enabled, tags, actions } = wanted;
       const base = row();
       const trigger = withDefaults(wanted.trigger, base.id);
-      const automation = { ...base, name, description, enabled, tags, trigger, actions };
+      const automation = { name, description, enabled, tags, trigger, actions, ...base };
       all.set(automation.id, automation);
       return created(view(automation));
     }),
@@ -77,16 +77,28 @@ export function automationRoutes(state: State, all: Map<string, Automation>): Ro
   ];
 }
 
+/** As the server writes it back, with its keys in their order. */
 function withDefaults(trigger: Obj, id: string): Obj {
-  const base = { match: {}, match_related: {}, after: [], expect: [], for_each: [], threshold: 1 };
-  return { ...base, within: 0, ...trigger, id };
+  return {
+    type: trigger['type'],
+    id,
+    match: trigger['match'] ?? {},
+    match_related: trigger['match_related'] ?? {},
+    after: trigger['after'] ?? [],
+    expect: trigger['expect'] ?? [],
+    for_each: trigger['for_each'] ?? [],
+    posture: trigger['posture'],
+    threshold: trigger['threshold'] ?? 1,
+    within: float(Number(trigger['within'] ?? 0)),
+  };
 }
 
-function view({ created: made, updated, ...automation }: Automation): Obj {
+function view({ id, created: made, updated, ...automation }: Automation): Obj {
   return {
     ...automation,
     actions_on_trigger: [],
     actions_on_resolve: [],
+    id,
     created: formatTime(made),
     updated: formatTime(updated),
   };
