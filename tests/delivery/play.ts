@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Driver } from './driver.js';
+import { inspect } from './inspection.js';
+import type { Round } from './rounds.js';
+import { planLivingRuns, planRuns, type Run } from './runs.js';
+import type { Scene } from './scene.js';
+import { CLEANUP_GRACE, RECONCILE_INTERVAL, type Stage } from './stage.js';
+import { judge, type Verdict } from './verifier.js';
+
+export interface PlayOptions {
+  runs: number;
+  /** Runs that end in a second, at most. */
+  rate: number;
+  quick: boolean;
+}
+
+export interface Result extends Verdict {
+  round: Round;
+  /** Everything that failed. */
+  problems: string[];
+  outages: number;
+  limitMs: number;
+  seconds: number;
+}
+
+const HEALTHY_MS = 500;
+const AFTER_LOSS_MS = RECONCILE_INTERVAL * 1000 + 2_000;
+const USUAL_MIX = { superseded: 8, revived: 8 };
+/** How long what is open may take after the last run ended. */
+const DEADLINE_MS = { quick: 45_000, full: 150_000 };
+
+/** Plays one round on a stage: runs are made, end while something is broken, and are then verified. */
+export async function play(stage: Stage, round: Round, options: PlayOptions): Promise<Result> {
+  const started = Date.now();
+  const { runs: count, quick } = options;
+  const limitMs = round.limit === 'healthy' ? HEALTHY_MS : AFTER_LOSS_MS;
+  await stage.open(round.name, round.instances ?? 1);
+  let begun = 0;
+  const scene: Scene = {
+    host: stage.host,
+    proxy: stage.proxy,
+    relay: stage.relay,
+    prefect: stage.prefect,
+    facades: stage.facades,
+    webhookKey: stage.webhookKey,
+    quick,
+    prefectSettings: round.prefectSettings ?? {},
+    outages: [],
+    vain: [],
+    share: () => begun / count,
+  };
+  const driver = new Driver(
+    {
+      orchestrator: stage.orchestrator,
+      rate: Math.min(options.rate, count / (round.seconds?.(quick) ?? Infinity) || Infinity),
+      graceSeconds: CLEANUP_GRACE,
+      beforeEnd: async (run) => {
+        begun += 1;
+        await scene.beforeEnd?.(run);
+      },
+      afterEnd: (run, state) => scene.afterEnd?.(run, state),
+    },
+    randomUUID().slice(0, 8),
+  );
+  const plans = [...planLivingRuns(round.name), ...planRuns(count, round.name, round.mix ?? USUAL_MIX)];
+  const made = await driver.prepare(plans);
+  await Promise.all([round.play?.(scene), driver.endAll(made.filter(({ plan }) => plan.course !== 'lives'))]);
+
+  const runs = made.map(({ run }) => run);
+  const verdict = await verify(stage, {
+    runs,
+    driver,
+    scene,
+    limitMs,
+    deadlineMs: DEADLINE_MS[quick ? 'quick' : 'full'],
+  });
+  await stage.closeFacades();
+  await driver.remove(runs.filter(({ course }) => course === 'lives'));
+  for (const run of runs) stage.earlier.set(run.id, run);
+  const seconds = (Date.now() - started) / 1000;
+  const problems = [...verdict.wrong, ...verdict.open, ...scene.vain];
+  return { ...verdict, round, problems, outages: scene.outages.length, limitMs, seconds };
+}
+
+interface Asked {
+  runs: Run[];
+  driver: Driver;
+  scene: Scene;
+  limitMs: number;
+  deadlineMs: number;
+}
+
+/** Judges again and again until nothing is open, or time is up. */
+async function verify(stage: Stage, { runs, driver, scene, limitMs, deadlineMs }: Asked): Promise<Verdict> {
+  const until = Date.now() + deadlineMs;
+  const { outages } = scene;
+  for (;;) {
+    const evidence = { runs, earlier: stage.earlier, deliveries: stage.host.deliveries, outages, limitMs };
+    const told = judge({ ...evidence, sights: undefined });
+    const isLate = Date.now() > until;
+    // The orchestrator is asked only when the host knows it all: it has enough to do.
+    if (told.open.length === 0 || isLate) {
+      const verdict = judge({ ...evidence, sights: await inspect(stage.orchestrator, runs, driver) });
+      if (verdict.open.length === 0 || isLate) return verdict;
+    }
+    await sleep(300);
+  }
+}

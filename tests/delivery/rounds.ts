@@ -1,0 +1,187 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { HostMode } from './host.js';
+import { KILL_POINTS, Killer } from './killer.js';
+import type { Mix } from './runs.js';
+import { outage, untilShare, type Scene } from './scene.js';
+
+export interface Round {
+  name: string;
+  /** What is broken, in words. */
+  about: string;
+  /** Which limit of latency holds. */
+  limit: 'healthy' | 'after a loss';
+  mix?: Mix;
+  instances?: number;
+  /** Seconds over which the runs' ends are to be spread, at least. */
+  seconds?: (quick: boolean) => number;
+  /** More settings for a Prefect server that is started for this round. */
+  prefectSettings?: Record<string, string>;
+  /** Called when the facade runs and the runs are there; what it returns goes on while they end. */
+  play?: (scene: Scene) => Promise<void> | void;
+}
+
+/** Steady means, so that a share of a round is more than a second's worth. */
+const outageSeconds = (quick: boolean, full: number) => (quick ? 8 : full);
+
+export const ROUNDS: Round[] = [
+  { name: 'healthy', about: 'nothing is broken', limit: 'healthy' },
+  {
+    name: 'webhooks-dropped',
+    about: 'no webhook of Prefect arrives',
+    limit: 'after a loss',
+    play: ({ relay }) => {
+      relay.mode = 'drop';
+    },
+  },
+  {
+    name: 'sweeps-only',
+    about: 'no webhook arrives, and no event on the websocket, which stays open',
+    limit: 'after a loss',
+    play: ({ relay, proxy }) => {
+      relay.mode = 'drop';
+      proxy.events = 'mute';
+      proxy.cutWebsockets();
+    },
+  },
+  {
+    name: 'webhook-four-times',
+    about: 'each webhook comes four times at once',
+    limit: 'healthy',
+    play: ({ relay }) => {
+      relay.mode = 'four';
+    },
+  },
+  {
+    name: 'webhook-early',
+    about: 'the only webhook comes up to 300 ms before the state is there; no events',
+    limit: 'after a loss',
+    play: (scene) => {
+      const { relay, proxy, webhookKey } = scene;
+      relay.mode = 'drop';
+      proxy.events = 'mute';
+      proxy.cutWebsockets();
+      scene.beforeEnd = async ({ name, id }) => {
+        await relay.post(`Flow run ${name} with id ${id} entered state Completed`, webhookKey);
+        await sleep(Math.random() * 300);
+      };
+    },
+  },
+  {
+    name: 'out-of-order',
+    about: 'most runs end twice, and webhooks come backwards; no websocket',
+    limit: 'after a loss',
+    mix: { superseded: 50, revived: 20 },
+    play: ({ relay, proxy }) => {
+      relay.mode = 'backwards';
+      proxy.events = 'refuse';
+      proxy.cutWebsockets();
+    },
+  },
+  {
+    name: 'host-down',
+    about: 'nothing listens at the host for a minute',
+    limit: 'after a loss',
+    seconds: (quick) => outageSeconds(quick, 60) / 0.5,
+    play: (scene) => breakHost(scene, 'down', outageSeconds(scene.quick, 60)),
+  },
+  {
+    name: 'host-500',
+    about: 'the host answers 500 for a while',
+    limit: 'after a loss',
+    seconds: (quick) => outageSeconds(quick, 30) / 0.5,
+    play: (scene) => breakHost(scene, '500', outageSeconds(scene.quick, 30)),
+  },
+  {
+    name: 'host-stuck',
+    about: 'the host does its work and does not answer for a while',
+    limit: 'after a loss',
+    seconds: (quick) => outageSeconds(quick, 30) / 0.5,
+    play: (scene) => breakHost(scene, 'stuck', outageSeconds(scene.quick, 30)),
+  },
+  {
+    name: 'facade-killed',
+    about: 'the facade is killed before and after each step of settlement',
+    limit: 'after a loss',
+    seconds: (quick) => KILL_POINTS.length * (quick ? 2 : 4),
+    play: killFacade,
+  },
+  {
+    name: 'prefect-killed',
+    about: 'Prefect is killed right after a state change, again and again',
+    limit: 'after a loss',
+    // Leases in memory, the default, are lost with the process, and nobody can give them back then.
+    prefectSettings: {
+      PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE: 'prefect.server.concurrency.lease_storage.filesystem',
+    },
+    play: killPrefect,
+  },
+  {
+    name: 'websocket-cut',
+    about: 'the websocket is cut each second, and refused at times',
+    limit: 'after a loss',
+    play: cutWebsocket,
+  },
+  {
+    name: 'two-instances',
+    about: 'two facades at once, webhooks to each in turn',
+    limit: 'healthy',
+    instances: 2,
+  },
+];
+
+async function breakHost(scene: Scene, mode: HostMode, seconds: number): Promise<void> {
+  await untilShare(scene, 0.2);
+  await outage(scene, async () => {
+    await scene.host.become(mode);
+    await sleep(seconds * 1000);
+    await scene.host.become('healthy');
+  });
+  if (scene.share() > 0.95) scene.vain.push('no run ended after the outage');
+  if (mode === '500' && scene.host.refused === 0) scene.vain.push('the host was never asked');
+}
+
+/** Goes on until each step was met; what is not met when no run ends any more is a failure. */
+async function killFacade(scene: Scene): Promise<void> {
+  const facade = scene.facades[0]!;
+  const killer = new Killer(() => outage(scene, () => facade.restart()));
+  scene.proxy.passage = scene.host.passage = killer;
+  const patience = scene.quick ? 3_000 : 6_000;
+  let overSince: number | undefined;
+  while (scene.share() < 1 || (!killer.isDone && Date.now() < overSince! + 2 * patience)) {
+    if (scene.share() === 1) overSince ??= Date.now();
+    killer.skipAfter(patience);
+    await sleep(20);
+  }
+  scene.proxy.passage = scene.host.passage = undefined;
+  await killer.idle();
+  for (const name of killer.missed) scene.vain.push(`never killed ${name}`);
+}
+
+async function killPrefect(scene: Scene): Promise<void> {
+  const times = scene.quick ? 2 : 6;
+  for (let n = 0; n < times; n += 1) {
+    await untilShare(scene, (n + 0.5) / times);
+    await outage(scene, async () => {
+      await new Promise<void>((resolve) => {
+        scene.afterEnd = () => {
+          delete scene.afterEnd;
+          // Sent before anything else happens in this process.
+          void scene.prefect.kill().then(resolve);
+        };
+      });
+      await scene.prefect.start(scene.prefectSettings);
+    });
+  }
+}
+
+async function cutWebsocket(scene: Scene): Promise<void> {
+  const { proxy } = scene;
+  const before = proxy.websockets;
+  for (let n = 0; scene.share() < 1; n += 1) {
+    proxy.events = n % 3 === 2 ? 'refuse' : 'pass';
+    proxy.cutWebsockets();
+    await sleep(1_000);
+  }
+  proxy.events = 'pass';
+  if (proxy.websockets - before < 2) scene.vain.push('there was no websocket to cut');
+}

@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Children } from '../../bench/lib/children.js';
+import { Facade } from './facade.js';
+import { FakeHost } from './host.js';
+import { Orchestrator } from './orchestrator.js';
+import { PrefectServer } from './prefect-server.js';
+import type { Run } from './runs.js';
+import { UpstreamProxy } from './upstream-proxy.js';
+import { WebhookRelay } from './webhook-relay.js';
+
+/** Seconds; small, so that a proof takes minutes. */
+export const RECONCILE_INTERVAL = 5;
+export const CLEANUP_GRACE = 2;
+const HOST_WEBHOOK_TIMEOUT = 2;
+
+export interface StageOptions {
+  children: Children;
+  version: string;
+  python: string;
+  /** Sets its folders apart. */
+  name: string;
+  logs: string;
+}
+
+/** A Prefect server, a host, and what stands between them and the facades: for one round, or for several. */
+export class Stage {
+  readonly webhookKey = randomBytes(12).toString('hex');
+  /** Runs of the rounds so far. */
+  readonly earlier = new Map<string, Run>();
+  facades: Facade[] = [];
+
+  private constructor(
+    readonly options: StageOptions,
+    readonly prefect: PrefectServer,
+    readonly orchestrator: Orchestrator,
+    readonly proxy: UpstreamProxy,
+    readonly relay: WebhookRelay,
+    readonly host: FakeHost,
+  ) {}
+
+  static async build(options: StageOptions): Promise<Stage> {
+    const { children, python, name, logs } = options;
+    const prefect = await PrefectServer.start({
+      children,
+      python,
+      name,
+      logFile: join(logs, `${name}-prefect.log`),
+    });
+    return new Stage(
+      options,
+      prefect,
+      new Orchestrator(prefect.apiUrl),
+      await UpstreamProxy.start(prefect.apiUrl),
+      await WebhookRelay.start(),
+      await FakeHost.start(),
+    );
+  }
+
+  /** Starts facades; everything between them and the rest is whole again. */
+  async open(round: string, instances: number): Promise<void> {
+    this.proxy.events = 'pass';
+    this.proxy.passage = this.host.passage = undefined;
+    this.relay.mode = 'pass';
+    this.relay.taken = 0;
+    this.host.deliveries = [];
+    this.host.refused = 0;
+    await this.host.become('healthy');
+    const env = {
+      PREFECT_API_URL: this.proxy.apiUrl,
+      PREFECT_NOTIFICATIONS_WEBHOOK_KEY: this.webhookKey,
+      WEBHOOK_AUTO_REGISTER: 'true',
+      WEBHOOK_PUBLIC_URL: this.relay.url,
+      HOST_WEBHOOK_URL: this.host.url,
+      HOST_WEBHOOK_KEY: this.host.key,
+      HOST_WEBHOOK_SECRET: this.host.secret,
+      HOST_WEBHOOK_TIMEOUT: String(HOST_WEBHOOK_TIMEOUT),
+      RECONCILE_INTERVAL: String(RECONCILE_INTERVAL),
+      CLEANUP_GRACE: String(CLEANUP_GRACE),
+    };
+    const { children, logs, name } = this.options;
+    this.facades = [];
+    for (let n = 1; n <= instances; n += 1) {
+      const logFile = join(logs, `${name}-${round}-facade-${n}.log`);
+      this.facades.push(await Facade.start(children, env, logFile));
+    }
+    this.relay.targets = this.facades.map(({ url }) => url);
+  }
+
+  async closeFacades(): Promise<void> {
+    await Promise.all(this.facades.map((facade) => facade.stop()));
+    this.facades = [];
+    this.relay.targets = [];
+  }
+
+  async close(): Promise<void> {
+    await this.closeFacades();
+    await this.prefect.kill();
+    await Promise.all([this.orchestrator.close(), this.proxy.close(), this.relay.close(), this.host.close()]);
+  }
+}

@@ -1,0 +1,143 @@
+import type { Delivery } from './host.js';
+import type { Sight } from './inspection.js';
+import type { EndedState, Run } from './runs.js';
+
+/** A time in which something was broken: milliseconds since 1970. */
+export interface Outage {
+  from: number;
+  to: number;
+}
+
+export interface Evidence {
+  runs: Run[];
+  /** Runs of earlier rounds: of them nothing is asked, but what is told of them has to be true. */
+  earlier: ReadonlyMap<string, Run>;
+  deliveries: Delivery[];
+  /** What the orchestrator shows; undefined while it was not asked. */
+  sights: ReadonlyMap<string, Sight> | undefined;
+  outages: Outage[];
+  /** Milliseconds that 95 of 100 deliveries may take. */
+  limitMs: number;
+}
+
+export interface Verdict {
+  /** What is wrong; the longer one waits, the fewer `open` ones there should be. */
+  wrong: string[];
+  open: string[];
+  /** Runs that ended, and how many of these ends the host knows of. */
+  ended: number;
+  delivered: number;
+  /** Deliveries that came again, under the same id. */
+  duplicates: number;
+  /** Ends that another end followed: known to the host, of how many. */
+  earlierEnds: { delivered: number; of: number };
+  /** Milliseconds from state change, or from the end of an outage in between, to the first delivery. */
+  p50: number;
+  p95: number;
+  max: number;
+}
+
+const TYPE_NAMES: Record<string, string> = {
+  COMPLETED: 'Completed',
+  FAILED: 'Failed',
+  CRASHED: 'Crashed',
+  CANCELLED: 'Cancelled',
+};
+
+/** Compares what happened at the orchestrator with what the host was told, and with what is left. */
+export function judge({ runs, earlier, deliveries, sights, outages, limitMs }: Evidence): Verdict {
+  const known = new Map([...earlier.values(), ...runs].map((run) => [run.id, run]));
+  const first = new Map<string, Delivery>();
+  const wrong = runs.flatMap((run) =>
+    run.complaints.map((complaint) => `${run.name} (${run.id}) ${complaint}`),
+  );
+  for (const delivery of deliveries) {
+    wrong.push(...faultsOf(delivery, known));
+    if (!first.has(delivery.id)) first.set(delivery.id, delivery);
+  }
+  const open: string[] = [];
+  const latencies: number[] = [];
+  const earlierEnds = { delivered: 0, of: 0 };
+  const endedRuns = runs.filter(({ course }) => course !== 'lives');
+  for (const run of endedRuns) {
+    const final = run.ended.at(-1);
+    if (!final) {
+      open.push(`${run.name} (${run.id}) has not ended`);
+      continue;
+    }
+    const delivery = first.get(`${run.id}:${final.id}`);
+    if (delivery) latencies.push(latency(final, delivery, outages, limitMs));
+    else open.push(`${run.name} (${run.id}), ${final.type} ${final.name}: not delivered`);
+    earlierEnds.of += run.ended.length - 1;
+    earlierEnds.delivered += run.ended.slice(0, -1).filter(({ id }) => first.has(`${run.id}:${id}`)).length;
+  }
+  for (const run of sights ? runs : []) open.push(...leftOpen(run, sights!.get(run.id)));
+  latencies.sort((a, b) => a - b);
+  const p95 = percentile(latencies, 0.95);
+  if (p95 > limitMs) wrong.push(`95% were delivered within ${p95} ms: more than ${limitMs} ms`);
+  return {
+    wrong,
+    open,
+    ended: endedRuns.filter((run) => run.ended.length > 0).length,
+    delivered: latencies.length,
+    duplicates: deliveries.length - first.size,
+    earlierEnds,
+    p50: percentile(latencies, 0.5),
+    p95,
+    max: latencies.at(-1) ?? NaN,
+  };
+}
+
+/** A delivery has to name one end of one run, in its id and in its text. */
+function faultsOf({ id, text, faults }: Delivery, known: ReadonlyMap<string, Run>): string[] {
+  const wrong = faults.map((fault) => `delivery ${id}: ${fault}`);
+  const [runId = '', stateId = ''] = id.split(':');
+  const run = known.get(runId);
+  const state = run?.ended.find((one) => `${runId}:${one.id}` === id);
+  if (!run) return [...wrong, `delivery ${id}: there is no such run`];
+  if (run.course === 'lives') return [...wrong, `delivery ${id}: the run has not ended`];
+  if (!state) return [...wrong, `delivery ${id}: the run has no terminal state ${stateId}`];
+  const names = [state.name, TYPE_NAMES[state.type]];
+  if (!names.some((name) => text === `Flow run ${run.name} with id ${runId} entered state ${name}`))
+    wrong.push(`delivery ${id}: the text is of something else: ${text}`);
+  return wrong;
+}
+
+/** What is still to be done for a run, or should not have been done to one that lives. */
+function leftOpen(run: Run, sight: Sight | undefined): string[] {
+  const who = `${run.name} (${run.id})`;
+  if (!sight) return [`${who} is gone from the orchestrator`];
+  if (run.course === 'lives') {
+    const held = Object.values(run.held as unknown as Record<string, string[]>).flat().length;
+    return sight.holds.length < held
+      ? [`${who} lives, and has only this left: ${sight.holds.join(', ')}`]
+      : [];
+  }
+  const open = sight.holds.map(
+    (one) => `${who} ended ${run.ended.at(-1)?.type ?? ''} and still holds ${one}`,
+  );
+  const final = run.ended.at(-1)?.id;
+  if (final !== undefined && sight.stateId !== final)
+    open.push(`${who} is in another state than it was given`);
+  for (const label of ['prefect-proxy.settled', 'prefect-proxy.cleaned']) {
+    if (sight.labels[label] === final) continue;
+    open.push(
+      `${who}: label ${label} is ${JSON.stringify(sight.labels[label])}, and the state ${final ?? ''}`,
+    );
+  }
+  return open;
+}
+
+/** An outage is an excuse for what was not yet late when it began. */
+function latency(state: EndedState, delivery: Delivery, outages: Outage[], limitMs: number): number {
+  let since = state.at;
+  for (const { from, to } of outages) {
+    if (from <= since + limitMs && from < delivery.at && to <= delivery.at) since = Math.max(since, to);
+  }
+  return delivery.at - since;
+}
+
+/** @returns NaN for none */
+function percentile(sorted: number[], share: number): number {
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
+}
