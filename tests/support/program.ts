@@ -14,6 +14,7 @@ export async function buildProgram(
 ): Promise<{ file: string; remove: () => Promise<void> }> {
   // Below the project, so that it finds the packages.
   const outdir = await mkdtemp(join(root, 'node_modules', '.test-build-'));
+  const remove = () => rm(outdir, { recursive: true });
   await build({
     entryPoints: { main: join(root, entry) },
     outdir,
@@ -24,8 +25,11 @@ export async function buildProgram(
     format: 'esm',
     target: 'node20',
     logLevel: 'warning',
+  }).catch(async (error: unknown) => {
+    await remove();
+    throw error;
   });
-  return { file: join(outdir, 'main.js'), remove: () => rm(outdir, { recursive: true }) };
+  return { file: join(outdir, 'main.js'), remove };
 }
 
 export interface Line {
