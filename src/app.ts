@@ -7,6 +7,7 @@ import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
 import type { PrefectClient } from './prefect/client.js';
 import { addAirbyteRoutes, addSecretRoutes } from './routes/blocks.js';
+import { addDeliveryRoutes } from './routes/deliveries.js';
 import { addDeploymentRoutes } from './routes/deployments.js';
 import { addFlowRunListRoutes, addFlowRunRoutes } from './routes/flow-runs.js';
 import { addRunDetailRoutes } from './routes/run-details.js';
@@ -43,6 +44,7 @@ export function createApp({ config, client, logger, hint }: AppDeps): App {
       counts: { understood: 0, notUnderstood: 0 },
       logger,
     },
+    delivering: { hint, isOffBecause: notDelivering(config) },
   });
   let document: string | undefined;
   router.addOwn('/openapi.json', () => (document ??= JSON.stringify(openApiDocument(app))));
@@ -60,4 +62,11 @@ function addRoutes(context: RouteContext): void {
   addRunDetailRoutes(context);
   addSystemRoutes(context);
   addWebhookRoutes(context);
+  addDeliveryRoutes(context);
+}
+
+/** Why this facade tells no host that a run has ended. */
+function notDelivering({ HOST_WEBHOOK_URL: url, RECONCILE_INTERVAL: interval }: Config): string | undefined {
+  if (url === undefined) return 'HOST_WEBHOOK_URL is not set: there is no host to tell';
+  return interval === 0 ? 'RECONCILE_INTERVAL is 0: this facade settles no runs' : undefined;
 }

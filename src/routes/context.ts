@@ -3,6 +3,7 @@ import type { BlockTypes } from '../services/block-types.js';
 import type { DeploymentDefaults } from '../services/deployments.js';
 import type { RunPoller } from '../services/poll.js';
 import type { ListLimits } from '../services/rows.js';
+import type { Delivering } from './deliveries.js';
 import type { Notifications } from './webhooks.js';
 
 /** What the routes are given: where to add themselves, and what outlives a request. */
@@ -13,6 +14,7 @@ export interface RouteContext {
   poller: RunPoller;
   deploymentDefaults: DeploymentDefaults;
   notifications: Notifications;
+  delivering: Delivering;
 }
 
 /** An id for the examples of the API documentation. */

@@ -319,10 +319,17 @@ export const ROUTES: RouteCase[] = [
     body: (good) => ({ work_queue_names: ['default'], work_pool_names: [good.pool] }),
     detail: 'failed to fetch prefect workers',
   },
+  {
+    id: 'listDeliveries',
+    method: 'GET',
+    pattern: '/proxy/v1/deliveries',
+    path: () => '/proxy/v1/deliveries?limit=5',
+    detail: 'failed to list deliveries',
+  },
 ];
 
-/** Routes that never ask the orchestrator, or ask it in ways of their own that have tests of their own. */
-export const OTHER_ROUTES = ['raiseError', 'receiveNotification'];
+/** Routes that never ask the orchestrator, or ask it only where a host is configured, and have tests of their own. */
+export const OTHER_ROUTES = ['raiseError', 'receiveNotification', 'replayDelivery', 'recoverDeliveries'];
 
 export function detailOf(route: RouteCase, good: Good): string {
   return typeof route.detail === 'string' ? route.detail : route.detail(good);

@@ -1,0 +1,146 @@
+import { z } from '@hono/zod-openapi';
+import { AppError } from '../errors.js';
+import * as schemas from '../schemas/deliveries.js';
+import { flowRunPath } from '../schemas/requests.js';
+import { hoursBefore, toUtcTime } from '../schemas/time.js';
+import * as deliveries from '../services/deliveries.js';
+import type { OnHint } from '../services/hints.js';
+import { deliveryState } from '../services/settlement/progress.js';
+import { EXAMPLE_ID, type RouteContext } from './context.js';
+
+/** What the routes about deliveries are given. */
+export interface Delivering {
+  hint: OnHint;
+  /** Why nothing is delivered here; undefined where it is. */
+  isOffBecause: string | undefined;
+}
+
+const tag = 'Deliveries';
+const HOURS = 24;
+/** Runs that one request lets the host be told of again. */
+const RECOVERED_AT_MOST = 100;
+
+const time = '2026-01-31T03:00:00.123456Z';
+const cursor = schemas.cursorOf({ time: '2026-01-31T03:00:00.123456+00:00', id: EXAMPLE_ID });
+const delivery = {
+  flow_run_id: EXAMPLE_ID,
+  name: 'amber-otter',
+  state_id: EXAMPLE_ID,
+  state_type: 'COMPLETED',
+  state_name: 'Completed',
+  ended_at: time,
+  delivery: 'dead',
+  attempts: 11,
+  next_attempt: null,
+  last: '500',
+  cleaned: true,
+};
+
+/** Which ends of runs the host was told of, and telling it again. */
+export function addDeliveryRoutes({ router, limits: { size }, poller, delivering }: RouteContext): void {
+  const { hint } = delivering;
+  router.add(
+    {
+      method: 'get',
+      path: '/proxy/v1/deliveries',
+      operationId: 'listDeliveries',
+      summary:
+        'Runs that ended, the latest first, and whether the host knows. A request reads some 2,000 runs at most: ' +
+        'with `state` there may be more behind `next_cursor` though fewer than `limit` came',
+      tag,
+      input: z.object({ query: schemas.deliveryQuery }),
+      reply: schemas.deliveryList,
+      example: { reply: { deliveries: [delivery], next_cursor: cursor, unreadable: 0 } },
+      failure: 'failed to list deliveries',
+    },
+    async ({ query: { state, limit, cursor: after, ...query } }, { prefect }) => {
+      const { next, ...found } = await deliveries.findEnded(prefect, size, {
+        ...rangeOf('query', query),
+        after,
+        limit,
+        wanted: (run) => state === undefined || deliveryState(run) === state,
+      });
+      return {
+        deliveries: found.runs.map(deliveries.deliveryOf),
+        next_cursor: next ? schemas.cursorOf(next) : null,
+        unreadable: found.unreadable,
+      };
+    },
+  );
+
+  router.add(
+    {
+      method: 'post',
+      path: '/proxy/v1/deliveries/{flow_run_id}/replay',
+      operationId: 'replayDelivery',
+      summary: "Tells the host again of a run's end, under the same webhook-id",
+      tag,
+      input: z.object({ path: flowRunPath }),
+      reply: schemas.replayed,
+      example: { reply: { flow_run_id: EXAMPLE_ID, webhook_id: `${EXAMPLE_ID}:${EXAMPLE_ID}` } },
+      failure: (path) => `failed to replay the delivery of flow_run ${path['flow_run_id'] ?? ''}`,
+      errors: [404, 409],
+    },
+    async ({ path: { flow_run_id: id } }, { prefect }) => {
+      assertOn(delivering);
+      return { flow_run_id: id, webhook_id: await deliveries.replay(prefect, { poller, hint }, id) };
+    },
+  );
+
+  router.add(
+    {
+      method: 'post',
+      path: '/proxy/v1/deliveries/recover',
+      operationId: 'recoverDeliveries',
+      summary: `Tells the host again of all runs that ended within a time, ${RECOVERED_AT_MOST} a request, the latest first`,
+      tag,
+      input: z.object({ body: schemas.recovery }),
+      reply: schemas.recovered,
+      example: {
+        body: { since: time, state: 'dead' },
+        reply: { found: 100, replayed: 100, reached: time, next_cursor: cursor, unreadable: 0 },
+      },
+      failure: 'failed to recover deliveries',
+    },
+    async ({ body: { state, cursor: after, ...body } }, { prefect }) => {
+      assertOn(delivering);
+      const range = rangeOf('body', body);
+      const { runs, replayed, next, unreadable } = await deliveries.recover(
+        prefect,
+        size,
+        { poller, hint },
+        { ...range, after: after ?? undefined, limit: RECOVERED_AT_MOST, wanted: wantedBy(state) },
+      );
+      return {
+        found: runs.length,
+        replayed,
+        reached: next?.time ?? range.since,
+        next_cursor: next ? schemas.cursorOf(next) : null,
+        unreadable,
+      };
+    },
+  );
+}
+
+function wantedBy(state: z.output<typeof schemas.recovery>['state']): deliveries.EndedBetween['wanted'] {
+  if (state === 'all') return () => true;
+  return (run) => (state === undefined ? deliveryState(run) !== 'delivered' : deliveryState(run) === state);
+}
+
+/** @throws AppError 503: labels that nobody looks at would be reset, and what is dead would count as on its way */
+function assertOn({ isOffBecause }: Delivering): void {
+  if (isOffBecause !== undefined) throw new AppError('not_configured', isOffBecause);
+}
+
+/** The range of a request, in UTC. @throws AppError 422 where it begins after its end, or before all calendars */
+function rangeOf(part: 'query' | 'body', given: { since: string; until: string | null }) {
+  const until = given.until || undefined;
+  const now = toUtcTime(new Date().toISOString());
+  const since = given.since ? { value: given.since } : hoursBefore(HOURS, until ?? null);
+  const refused = (type: string, msg: string) =>
+    new AppError('validation_failed', [{ type, msg, loc: [part, 'since'], input: given.since }]);
+  if (!('value' in since)) throw refused(since.type, since.msg);
+  const end = until ?? ('value' in now ? now.value : '');
+  if (since.value > end) throw refused('value_error', 'since is later than until');
+  return { since: since.value, until };
+}
