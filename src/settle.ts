@@ -68,9 +68,9 @@ export function startSettling(config: Config & { PREFECT_API_URL: string }, logg
     close: async () => {
       closing.abort();
       events.close();
-      // First what is under way, so that the position which is handed over knows what stays open.
-      await settlement.close();
-      await reconciler.close();
+      host?.stop();
+      await Promise.all([reconciler.stop(), settlement.close()]);
+      await reconciler.handOver();
       await host?.close();
       await client.close();
     },

@@ -33,23 +33,35 @@ export class HostWebhook {
   private readonly agent: Agent;
   private readonly secret: Buffer | undefined;
   private readonly turns: LimitFunction;
+  private isStopping = false;
 
   constructor(private readonly options: HostWebhookOptions) {
     this.agent = new Agent({
       connections: options.concurrency,
       connect: { timeout: options.timeoutSeconds * 1000 },
+      // Beyond our own, which is for the whole of it.
+      headersTimeout: options.timeoutSeconds * 1000 + 1_000,
+      bodyTimeout: options.timeoutSeconds * 1000 + 1_000,
     });
     this.turns = pLimit(options.concurrency);
     this.secret = options.secret ? Buffer.from(options.secret.replace(/^whsec_/, ''), 'base64') : undefined;
   }
 
-  /** Posts a message once, when it is its turn. Redirects are not followed. Never fails. */
-  async deliver(message: Message): Promise<Outcome> {
+  /**
+   * Posts a message once, when it is its turn. Redirects are not followed. Never fails.
+   * @returns undefined where it was not tried, because we are stopping
+   */
+  async deliver(message: Message): Promise<Outcome | undefined> {
     try {
-      return await this.turns(() => this.post(message));
+      return await this.turns(() => (this.isStopping ? undefined : this.post(message)));
     } catch (error) {
       return { ok: false, last: wordFor(error), refused: false, gone: false };
     }
+  }
+
+  /** What waits for its turn is not tried any more. */
+  stop(): void {
+    this.isStopping = true;
   }
 
   /** Breaks off what is under way: whoever waits for it is told that it failed. */

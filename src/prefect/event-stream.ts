@@ -9,16 +9,21 @@ export interface EventStreamOptions {
   apiUrl: string;
   apiKey?: string | undefined;
   authString?: string | undefined;
-  /** Takes each event; what ended within the backfill comes again after a reconnection. */
+  /** Takes each event: a run has ended, or entered a state of another of `stateTypes`. */
   onEnded: (event: { flowRunId: string; stateId: string }) => void;
   /** Is told when the stream is there, and when it is lost and why. */
   onChange: (isOpen: boolean, reason: string) => void;
+  /** The types of the states that are told of; the terminal ones where it is not given. */
+  stateTypes?: readonly string[];
+  /** Whether what came within the last minutes comes again after each connection; so it is where it is not given. */
+  backfill?: boolean;
 }
 
 /** The server keeps 15 minutes; our clock and its need not agree. */
 const BACKFILL_MS = 5 * 60_000;
 const YEAR_MS = 365 * 24 * 3_600_000;
 const PING_MS = 10_000;
+const HANDSHAKE_MS = 10_000;
 /** Doubled with each failure. */
 const FIRST_DELAY_MS = 500;
 const LAST_DELAY_MS = 30_000;
@@ -37,7 +42,7 @@ const message = z.discriminatedUnion('type', [
 ]);
 
 /**
- * `/events/out`: flow runs that reach a terminal state, within some milliseconds. Events may be dropped (a backlog beyond
+ * `/events/out`: flow runs that reach a terminal (or another) state, within some milliseconds. Events may be dropped (a backlog beyond
  * 256, a server killed in the wrong moment): a fast hint, never the truth.
  */
 export class EventStream {
@@ -67,6 +72,10 @@ export class EventStream {
     const stopPings = keepAlive(socket, () => {
       this.lost(socket, 'no answer');
     });
+    // A server or proxy may take the connection and never answer.
+    const handshake = setTimeout(() => {
+      this.lost(socket, 'no answer');
+    }, HANDSHAKE_MS);
     const send = (value: unknown) => {
       socket.send(JSON.stringify(value));
     };
@@ -79,13 +88,15 @@ export class EventStream {
       if (!parsed.success) return;
       if (parsed.data.type === 'event') this.passOn(parsed.data.event);
       else if (parsed.data.type === 'auth_success') {
-        send(wanted());
+        clearTimeout(handshake);
+        send(wanted(this.options));
         this.failures = 0;
         this.options.onChange(true, 'connected');
       } else this.lost(socket, 'authentication refused');
     });
     const onEnd = () => {
       stopPings();
+      clearTimeout(handshake);
       this.lost(socket, 'closed');
     };
     socket.addEventListener('close', onEnd);
@@ -111,18 +122,18 @@ export class EventStream {
 }
 
 /** Without `until` nothing comes; `related` would be ignored. */
-function wanted() {
+function wanted({ stateTypes = TERMINAL, backfill = true }: EventStreamOptions) {
   const now = Date.now();
   return {
     type: 'filter',
-    backfill: true,
+    backfill,
     filter: {
       occurred: {
         since: new Date(now - BACKFILL_MS).toISOString(),
         until: new Date(now + YEAR_MS).toISOString(),
       },
       event: { prefix: [RUN] },
-      resource: { labels: { 'prefect.state-type': TERMINAL } },
+      resource: { labels: { 'prefect.state-type': stateTypes } },
     },
   };
 }

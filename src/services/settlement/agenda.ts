@@ -7,6 +7,8 @@ export interface Task {
   endTime?: string | undefined;
   /** What waits for the host need not wait: it has just answered. */
   hurry?: boolean;
+  /** The state that the host was told, though the label may not say so yet. */
+  told?: string;
   /** Failures in a row. */
   failures: number;
   timer?: NodeJS.Timeout | undefined;
@@ -35,9 +37,11 @@ export class Agenda {
     private readonly onFailure: (id: string, error: unknown) => void,
   ) {}
 
-  /** Puts a run on the agenda. One that waits with the same state goes on waiting. */
+  /**
+   * Puts a run on the agenda. One that waits with the same state goes on waiting, unless it waits because something
+   * failed. Once it is closed nothing is done any more, but what comes still counts as open.
+   */
   add(id: string, { stateId, rechecks, endTime }: NewTask, delayMs: number): void {
-    if (this.isClosed) return;
     const known = this.tasks.get(id);
     if (!known) {
       const task: Task = { stateId, rechecks, endTime, failures: 0 };
@@ -46,7 +50,7 @@ export class Agenda {
       return;
     }
     known.endTime = endTime ?? known.endTime;
-    if (stateId !== undefined && known.stateId === stateId) return;
+    if (stateId !== undefined && known.stateId === stateId && known.failures === 0) return;
     known.stateId = stateId ?? known.stateId;
     known.rechecks = Math.max(known.rechecks, rechecks);
     if (known.isUnderWay) known.again = true;
@@ -57,7 +61,8 @@ export class Agenda {
   hurryAll(): void {
     for (const [id, task] of this.tasks) {
       task.hurry = true;
-      if (!task.isUnderWay) this.start(id, task, 0);
+      if (task.isUnderWay) task.again = true;
+      else this.start(id, task, 0);
     }
   }
 
@@ -90,11 +95,13 @@ export class Agenda {
     task.isUnderWay = true;
     const seconds = await this.attempt(id, task);
     task.isUnderWay = false;
-    task.hurry = false;
     if (task.again) {
       task.again = false;
       this.start(id, task, 0);
-    } else if (seconds !== undefined) this.start(id, task, Math.min(seconds * 1000, MAX_TIMER_MS));
+      return;
+    }
+    task.hurry = false;
+    if (seconds !== undefined) this.start(id, task, Math.min(seconds * 1000, MAX_TIMER_MS));
     else this.tasks.delete(id);
   }
 
@@ -104,7 +111,7 @@ export class Agenda {
       task.failures = 0;
       return seconds;
     } catch (error) {
-      this.onFailure(id, error);
+      if (!this.isClosed) this.onFailure(id, error);
       return retrySeconds(task.failures++);
     }
   }

@@ -6,11 +6,12 @@ import * as variables from '../../prefect/variables.js';
 /** The Prefect Variable that all instances share. */
 const VARIABLE = 'prefect_proxy_reconciler';
 
+const isoTime = z.iso.datetime({ offset: true });
 const stored = z.object({
   /** The latest end of a run that was seen, ISO, by the orchestrator's clock. */
-  position: z.string(),
+  position: isoTime,
   /** The earliest end of a run that was not finished then. */
-  open_since: z.string().nullable(),
+  open_since: isoTime.nullable(),
   leader: z.string(),
   /** Another one with each sweep: whoever waits sees by it that the leader lives, without comparing clocks. */
   beat: z.string(),

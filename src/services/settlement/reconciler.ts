@@ -20,6 +20,10 @@ export interface ReconcilerOptions {
 
 /** Runs may be seen later than they ended by the orchestrator's clock (a slow transaction, another server's clock). */
 const OVERLAP_SECONDS = 60;
+/** A terminal state may follow another one, and Prefect keeps the first end: each so many sweeps look back further. */
+const DEEP_SWEEP_EVERY = 20;
+/** A position that is later by more than clocks differ is nobody's. */
+const FUTURE_MS = 3_600_000;
 /** Whoever does not lead leaves the leader this time to be first. */
 const FOLLOWER_DELAY_MS = 2_000;
 
@@ -27,6 +31,7 @@ const FOLLOWER_DELAY_MS = 2_000;
 export class Reconciler {
   private leads = false;
   private isFirst = true;
+  private sweeps = 0;
   private position: string | undefined;
   private timer: NodeJS.Timeout | undefined;
   private tick: Promise<void> = Promise.resolve();
@@ -47,13 +52,18 @@ export class Reconciler {
     });
   }
 
-  /** Waits for the sweep under way; another instance may lead from here. */
-  async close(): Promise<void> {
+  /** Begins no further sweep; waits for the one under way, which is broken off. */
+  async stop(): Promise<void> {
     this.isClosed = true;
     clearTimeout(this.timer);
     await this.tick;
+  }
+
+  /** Lets another instance lead from here; what is open still is handed over, too. */
+  async handOver(): Promise<void> {
     const position = this.current();
-    if (this.leads && position) {
+    // Before a whole sweep of ours the Variable knows more than we do.
+    if (this.leads && !this.isFirst && position) {
       await this.options.shared.handOver(this.options.client.session(), position).catch(() => undefined);
     }
   }
@@ -64,16 +74,21 @@ export class Reconciler {
       const { position, leads } = await shared.read(client.session());
       this.setLeading(leads);
       // The first one is everybody's: what ended while all of ours was down does not wait for a leader.
-      if (leads || this.isFirst) await this.sweepFrom(this.startOf(position));
-      this.isFirst = false;
-      const reached = this.current();
-      if (leads && reached) await shared.write(client.session(), reached);
+      if (leads || this.isFirst) await this.advance(position, leads);
       if (this.isFailing) logger.info('reconciler works again');
       this.isFailing = false;
     } catch (error) {
       if (!this.isFailing) logger.warn('reconciler failed', { error: wordOf(error) });
       this.isFailing = true;
     }
+  }
+
+  private async advance(stored: Position | undefined, leads: boolean): Promise<void> {
+    const isComplete = await this.sweepFrom(this.startOf(stored));
+    if (!isComplete) return;
+    this.isFirst = false;
+    const reached = this.current();
+    if (leads && reached) await this.options.shared.write(this.options.client.session(), reached);
   }
 
   private setLeading(leads: boolean): void {
@@ -87,14 +102,17 @@ export class Reconciler {
 
   private startOf(stored: Position | undefined): string {
     const lookback = isoBefore(Date.now(), this.options.lookbackSeconds);
-    if (!this.isFirst) return this.position ?? lookback;
-    const known = [stored?.position, stored?.open_since].filter((time) => typeof time === 'string');
-    return known.sort()[0] ?? lookback;
+    this.sweeps += 1;
+    const known = this.isFirst ? [stored?.position, stored?.open_since] : [this.position];
+    if (!this.isFirst && this.sweeps % DEEP_SWEEP_EVERY === 0) known.push(lookback);
+    const latest = isoBefore(Date.now() + FUTURE_MS, 0);
+    return known.filter((time) => typeof time === 'string' && time <= latest).sort()[0] ?? lookback;
   }
 
-  private async sweepFrom(from: string): Promise<void> {
+  /** @returns whether it came to the end */
+  private async sweepFrom(from: string): Promise<boolean> {
     const { client, settlement, logger } = this.options;
-    let latest = from;
+    let latest = this.position ?? from;
     const pages = sweep(() => client.session(), {
       size: client,
       from: isoBefore(Date.parse(from), OVERLAP_SECONDS),
@@ -107,9 +125,10 @@ export class Reconciler {
         if (run.end_time > latest) latest = run.end_time;
         if (!isFinished(run)) settlement.found(run);
       }
-      if (this.isClosed) return;
+      if (this.isClosed) return false;
     }
     this.position = latest;
+    return true;
   }
 
   private current(): Position | undefined {

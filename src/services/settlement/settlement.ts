@@ -78,7 +78,6 @@ export class Settlement {
 
   /** Takes a run that a sweep found unfinished: until it is finished, `openSince` counts it. */
   found(run: EndedRun): void {
-    if (this.finished.get(run.id) === run.state.id) return;
     this.agenda.add(run.id, { stateId: run.state.id, rechecks: 0, endTime: run.end_time }, this.hintDelayMs);
   }
 
@@ -126,11 +125,11 @@ export class Settlement {
   private conclude(run: EndedRun, again: (number | undefined)[]): number | undefined {
     const open = again.filter((seconds) => seconds !== undefined);
     if (open.length > 0) return Math.min(...open);
+    if (this.finished.get(run.id) !== run.state.id) this.counts.settled += 1;
     this.finished.delete(run.id);
     this.finished.set(run.id, run.state.id);
     const oldest = this.finished.keys().next().value;
     if (this.finished.size > REMEMBERED && oldest !== undefined) this.finished.delete(oldest);
-    this.counts.settled += 1;
     return undefined;
   }
 
@@ -160,16 +159,21 @@ export class Settlement {
 
   private async tell(run: EndedRun, { delivery }: Progress, task: Task): Promise<Step> {
     const { host } = this.deps;
-    if (!host) return { labels: settledLabel(run) };
+    if (!host || task.told === run.state.id) return { labels: settledLabel(run) };
     const wait = delivery?.next ? (Date.parse(delivery.next) - Date.now()) / 1000 : 0;
-    if (wait > 0 && !task.hurry) return { again: wait };
+    // Whoever does not lead comes after the leader, and finds it done.
+    if (wait > 0 && !task.hurry) return { again: wait + this.hintDelayMs / 1000 };
     const outcome = await host.deliver(newsOf(run));
+    if (!outcome) return { again: wait };
     if (outcome.ok) {
+      task.told = run.state.id;
       this.counts.delivered += 1;
       if (this.hostFailures >= HOST_DOWN_AFTER) this.agenda.hurryAll();
       this.hostFailures = 0;
       return { labels: settledLabel(run) };
     }
+    // Out of turn: its schedule goes on as if nothing had been tried.
+    if (wait > 0) return { again: wait };
     this.hostFailures += 1;
     return this.failed(run, outcome, (delivery?.attempts ?? 0) + 1);
   }

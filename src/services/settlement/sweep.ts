@@ -27,14 +27,16 @@ export async function* sweep(
   let { until } = options;
   let offset = 0;
   for (;;) {
-    const page = await readRange(session, { ...options, until }, offset, PAGE);
+    // No more than an operator allows, once that is known: a page is one call.
+    const limit = Math.min(PAGE, options.size.pageSize);
+    const page = await readRange(session, { ...options, until }, offset, limit);
     const fresh = page.rows.filter((run) => !seen.has(run.id));
     for (const run of fresh) seen.add(run.id);
     if (fresh.length > 0) yield fresh;
     if (!page.isFull) return;
     const last = page.rows.at(-1)?.end_time;
     // As many runs as a page has ended at the same microsecond: only an offset leads past them.
-    if (last === undefined || last === until) offset += PAGE;
+    if (last === undefined || last === until) offset += page.rows.length;
     else [until, offset] = [last, 0];
   }
 }
@@ -57,7 +59,7 @@ async function readRange(
   try {
     const { from, until, size } = options;
     const rows = await listEnded(session(), size, { from, until, offset, limit });
-    return { rows, isFull: rows.length === limit };
+    return { rows, isFull: rows.length >= Math.min(limit, size.pageSize) };
   } catch (error) {
     if (!(error instanceof UpstreamError && error.status === 500)) throw error;
     if (limit === 1) {
