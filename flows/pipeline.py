@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from airbyte_tasks import SYNC
-from run_results import store_results, task_result
+from run_results import PIPELINE_OUTPUT, bounded, store_results, task_result
 from task_config import AIRBYTE, ordered_tasks
 from task_runs import run_task
 
@@ -47,7 +47,8 @@ def _run_until_failure(tasks: list[dict[str, Any]], results: list[dict[str, Any]
     for task in tasks:
         state = run_task(task)
         completed = state.is_completed()
-        results.append(task_result(task, state, state.result() if completed else None))
+        result = bounded(state.result(), PIPELINE_OUTPUT) if completed else None
+        results.append(task_result(task, state, result))
         if not completed:
             return state.message or f"task {task['slug']!r} ended as {state.name}"
     return None

@@ -11,6 +11,10 @@ from prefect.logging import get_run_logger
 
 KEY = "task-results"
 TYPE = "result"
+# Characters of output that are kept of one task: of a pipeline's, to see how it ended (its logs hold the rest); of a
+# synchronous run's, all that its caller may want to read.
+PIPELINE_OUTPUT = 20_000
+SYNC_RUN_OUTPUT = 1_000_000
 
 
 def task_result(task: dict[str, Any], state: State, result: Any) -> dict[str, Any]:
@@ -24,6 +28,19 @@ def task_result(task: dict[str, Any], state: State, result: Any) -> dict[str, An
         "message": state.message,
         "result": result,
     }
+
+
+def bounded(result: Any, characters: int) -> Any:
+    """`result`, where it is lines only the last ones, of `characters` together at most."""
+    if not isinstance(result, list):
+        return result
+    kept: list[str] = []
+    for line in reversed(result):
+        characters -= len(line) + 1
+        if characters < 0:
+            break
+        kept.append(line)
+    return kept[::-1]
 
 
 def store_results(results: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from run_results import store_results, task_result
+from run_results import SYNC_RUN_OUTPUT, bounded, store_results, task_result
 from task_config import DBT, SHELL, ordered_tasks
 from task_runs import dbt_work, shell_work
 
@@ -29,5 +29,5 @@ def run_one_task(task: dict) -> list[str] | State:
         return Failed(message=str(error))
     outcome = dbt_work(task) if task["type"] == DBT else shell_work(task)
     state = outcome if isinstance(outcome, State) else Completed(data=outcome)
-    store_results([task_result(task, state, state.data)])
+    store_results([task_result(task, state, bounded(state.data, SYNC_RUN_OUTPUT))])
     return state

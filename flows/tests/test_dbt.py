@@ -74,7 +74,7 @@ def project(tmp_path: Path) -> Path:
     """A dbt project of two models, with a test that holds and one that does not."""
     folder = tmp_path / "shop project"
     files = {
-        "dbt_project.yml": "{name: shop, profile: shop, version: '1', models: {shop: {+materialized: table}}}",
+        "dbt_project.yml": "{name: shop, profile: shop, models: {shop: {+materialized: table}}}",
         "models/orders.sql": "select 1 as id, 10 as amount union all select 2, null",
         "models/totals.sql": "select sum(amount) as total from {{ ref('orders') }}",
         "models/schema.yml": yaml.safe_dump(

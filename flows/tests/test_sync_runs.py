@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.utilities.callables import parameter_schema
 
 from pipeline import deployment_schedule_flow_v5
+from run_results import bounded
 from sync_runs import run_one_task
 
 
@@ -94,6 +95,14 @@ def test_what_has_no_synchronous_runs_is_refused(client: SyncPrefectClient) -> N
     assert state.message == "config is not valid: type 'Airbyte Connection' has no synchronous runs"
     state = run({"slug": "x"})
     assert "tasks[0]: 'type' must be a non-empty text" in (state.message or "")
+
+
+def test_long_output_is_kept_from_its_end() -> None:
+    lines = ["x" * 99, "a" * 4, "", "b" * 4]
+    assert bounded(lines, 11) == lines[1:]
+    assert bounded(lines, 10) == lines[2:]
+    assert bounded(lines, 1000) == lines
+    assert bounded({"job_id": 1}, 1) == {"job_id": 1}
 
 
 def test_a_pipeline_has_one_result_for_each_task_that_ran(client: SyncPrefectClient, tmp_path: Path) -> None:
