@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
@@ -94,9 +95,14 @@ function numberOfWorkers(config: Config, isLocal: boolean): number {
   return config.WEB_CONCURRENCY ?? (isLocal ? 1 : Math.min(availableParallelism(), 4));
 }
 
-/** Deployments that name no pool go to the one of the local stack. */
-function localDefaults({ DEFAULT_WORK_POOL_NAME, PREFECT_POOL_NAME }: Config, stack: LocalStack | undefined) {
-  return stack ? { DEFAULT_WORK_POOL_NAME: DEFAULT_WORK_POOL_NAME ?? PREFECT_POOL_NAME } : {};
+/** Deployments that name no pool go to the one of the local stack; its webhook works with a key that nobody has to set. */
+function localDefaults(config: Config, stack: LocalStack | undefined) {
+  if (!stack) return {};
+  const keys = config.PREFECT_NOTIFICATIONS_WEBHOOK_KEY;
+  return {
+    DEFAULT_WORK_POOL_NAME: config.DEFAULT_WORK_POOL_NAME ?? config.PREFECT_POOL_NAME,
+    PREFECT_NOTIFICATIONS_WEBHOOK_KEY: keys.length > 0 ? keys : [randomUUID()],
+  };
 }
 
 /**
@@ -116,6 +122,7 @@ function envOfWorkers(
     ...(stack && {
       PREFECT_API_URL: settled.PREFECT_API_URL,
       DEFAULT_WORK_POOL_NAME: settled.DEFAULT_WORK_POOL_NAME,
+      PREFECT_NOTIFICATIONS_WEBHOOK_KEY: settled.PREFECT_NOTIFICATIONS_WEBHOOK_KEY.join(),
     }),
   };
 }
