@@ -1,4 +1,4 @@
-import { newFlowRun } from './flow-run-model.js';
+import { newFlowRun, newPolicy, policy } from './flow-run-model.js';
 import { insertFlowRun } from './flow-runs.js';
 import { type Call, Refusal, type Reply, conflict } from './http.js';
 import { schemaTrouble, sized } from './parameters.js';
@@ -6,7 +6,7 @@ import { ensureQueue } from './queues.js';
 import { stateCreate } from './run-states.js';
 import { slug } from './slug.js';
 import { type Deployment, type State, type WorkQueue } from './state.js';
-import { anything, bool, defaulted, dict, list, model, optional, text, uuid } from './validate.js';
+import { bool, defaulted, dict, labels, list, model, optional, text, uuid } from './validate.js';
 
 const create = model({
   state: optional(stateCreate),
@@ -15,10 +15,10 @@ const create = model({
   enforce_parameter_schema: optional(bool),
   context: defaulted(dict, () => ({})),
   infrastructure_document_id: optional(uuid),
-  empirical_policy: optional(anything),
+  empirical_policy: policy,
   tags: defaulted(list(text), () => []),
   idempotency_key: optional(text),
-  labels: optional(dict),
+  labels: optional(labels),
   parent_task_run_id: optional(uuid),
   work_queue_name: optional(text),
   job_variables: optional(dict),
@@ -38,7 +38,7 @@ export async function createRun(
   const trouble = enforced ? schemaTrouble(parameters, deployment.schema ?? {}) : undefined;
   if (trouble !== undefined) throw conflict(`Error creating flow run: ${trouble}`);
   const queue = queueFor(state, deployment, wanted);
-  const labels = { 'prefect.flow.id': deployment.flowId, 'prefect.deployment.id': deployment.id };
+  const ownLabels = { 'prefect.flow.id': deployment.flowId, 'prefect.deployment.id': deployment.id };
   const run = newFlowRun({
     name: wanted.name,
     flowId: deployment.flowId,
@@ -47,8 +47,9 @@ export async function createRun(
     parameters,
     context: wanted.context,
     tags: [...new Set([...deployment.tags, ...wanted.tags])],
-    labels: { ...state.flows.get(deployment.flowId)?.labels, ...labels, ...wanted.labels },
+    labels: { ...state.flows.get(deployment.flowId)?.labels, ...ownLabels, ...wanted.labels },
     idempotencyKey: wanted.idempotency_key,
+    policy: newPolicy(wanted.empirical_policy),
     parentTaskRunId: wanted.parent_task_run_id,
     queueId: queue?.id ?? deployment.queueId,
     queueName: queue?.name ?? deployment.queueName,

@@ -1,99 +1,73 @@
 import { randomUUID } from 'node:crypto';
 import { type Automation } from './automations.js';
-import { type Route, route } from './http.js';
+import { eventFilter, eventTest } from './event-filter.js';
+import { type Event, type NewEvent, eventView } from './events.js';
+import { type Call, type Route, route } from './http.js';
 import { type Obj, isObj } from './json.js';
 import { isFinal } from './run-states.js';
-import { type FlowRun, type RunState, type State } from './state.js';
-import { type Micros, formatTime, now } from './time.js';
-import { absent, defaulted, int, list, model, optional, params, text, time } from './validate.js';
+import { STATE_TYPES, type State } from './state.js';
+import { now } from './time.js';
+import { type Out, defaulted, optional, params, whole } from './validate.js';
 
+const most = 50;
 const filter = params({
-  filter: optional(
-    model({
-      occurred: absent(model({ since: absent(time), until: absent(time) })),
-      id: absent(model({ id: list(text) })),
-      event: absent(model({ name: optional(list(text)), prefix: optional(list(text)) })),
-      resource: absent(model({ id: list(text) })),
-    }),
-  ),
-  limit: defaulted(int(0), () => 50),
+  filter: optional(eventFilter),
+  limit: defaulted(whole({ ge: 0, le: most }), () => most),
 });
-
-interface Event {
-  id: string;
-  event: string;
-  occurred: Micros;
-  resource: Obj;
-  related: Obj[];
-  payload: Obj;
-}
+type Wanted = Out<typeof filter>;
 
 /**
  * `/events/filter`: state changes of flow runs, and what automations made of them. A real server acts and lists a
  * little later; here both happen when the list is asked for.
  */
 export function eventLogRoutes(state: State, automations: Map<string, Automation>): Route[] {
-  const actions = new Map<string, Promise<Event[]>>();
-  const act = () => {
-    for (const run of state.flowRuns.values()) {
-      for (const ended of run.history.filter(({ type }) => isFinal(type))) {
-        for (const automation of automations.values()) {
-          const key = `${automation.id} ${ended.id}`;
-          if (!automation.enabled || ended.timestamp < automation.created || actions.has(key)) continue;
-          actions.set(key, fire(state, automation, stateChange(run, ended)));
-        }
+  const acted = new Set<string>();
+  const act = async () => {
+    for (const cause of state.events.all.filter(isEnd)) {
+      for (const automation of automations.values()) {
+        const key = `${automation.id} ${cause.id}`;
+        if (!automation.enabled || cause.occurred < automation.created || acted.has(key)) continue;
+        acted.add(key);
+        for (const event of await fire(state, automation, cause)) state.events.add(event);
       }
     }
-    return Promise.all(actions.values()).then((events) => events.flat());
+  };
+  const answer = (call: Call, wanted: Wanted, from: number) => {
+    const asked = wanted.filter ?? eventFilter.parse({}, [], []);
+    const found = state.events.all.filter(eventTest(asked, true));
+    found.sort((a, b) => (asked.order === 'ASC' ? a.occurred - b.occurred : b.occurred - a.occurred));
+    const next = from + wanted.limit;
+    const events = found.slice(from, next).map(eventView);
+    return { events, total: found.length, next_page: next < found.length ? link(call, wanted, next) : null };
   };
   return [
     route('post', '/events/filter', async (call) => {
       const wanted = await call.read(filter);
-      const acted = await act();
-      const changes = [...state.flowRuns.values()].flatMap((run) =>
-        run.history.map((item) => stateChange(run, item)),
-      );
-      const { occurred, id, event, resource } = wanted.filter ?? {};
-      const found = [...changes, ...acted].filter(
-        (one) =>
-          one.occurred >= (occurred?.since ?? 0) &&
-          (id?.id.includes(one.id) ?? true) &&
-          (event?.name?.includes(one.event) ?? true) &&
-          (event?.prefix?.some((prefix) => one.event.startsWith(prefix)) ?? true) &&
-          (resource?.id.includes(String(one.resource['prefect.resource.id'])) ?? true),
-      );
-      found.sort((a, b) => b.occurred - a.occurred);
-      const events = found.slice(0, wanted.limit).map(view);
-      return { events, total: found.length, next_page: null };
+      await act();
+      return answer(call, wanted, 0);
+    }),
+    route('get', '/events/filter/next', (call) => {
+      const token = Buffer.from(call.query.get('page-token') ?? '', 'base64').toString();
+      const { wanted, from } = JSON.parse(token) as { wanted: Wanted; from: number };
+      return answer(call, wanted, from);
     }),
   ];
 }
 
-function view(event: Event): Obj {
-  const occurred = formatTime(event.occurred);
-  return { ...event, occurred, follows: null, received: occurred };
+/** The token carries the whole question. */
+function link(call: Call, wanted: Wanted, from: number): string {
+  const token = Buffer.from(JSON.stringify({ wanted, from })).toString('base64');
+  return `http://${call.headers.get('host') ?? ''}/api/events/filter/next?page-token=${encodeURIComponent(token)}`;
 }
 
-/** A state change has the id of the state. */
-function stateChange(run: FlowRun, state: RunState): Event {
-  return {
-    id: state.id,
-    event: `prefect.flow-run.${state.name}`,
-    occurred: state.timestamp,
-    resource: {
-      'prefect.resource.id': `prefect.flow-run.${run.id}`,
-      'prefect.resource.name': run.name,
-      'prefect.state-name': state.name,
-      'prefect.state-type': state.type,
-    },
-    related: [],
-    payload: {},
-  };
+/** State changes of flow runs that ended. */
+function isEnd({ event, resource }: Event): boolean {
+  const type = STATE_TYPES.find((one) => one === resource['prefect.state-type']);
+  return event.startsWith('prefect.flow-run.') && type !== undefined && isFinal(type);
 }
 
-/** What comes of a POST that fails is not told: it is tried again, and then dropped. */
-async function fire(state: State, automation: Automation, cause: Event): Promise<Event[]> {
-  const about = (event: string, payload: Obj = {}): Event => ({
+async function fire(state: State, automation: Automation, cause: Event): Promise<NewEvent[]> {
+  const about = (event: string, payload: Obj = {}): NewEvent => ({
     id: randomUUID(),
     event: `prefect.automation.${event}`,
     occurred: now(),
@@ -102,6 +76,7 @@ async function fire(state: State, automation: Automation, cause: Event): Promise
       { 'prefect.resource.id': `prefect.event.${cause.id}`, 'prefect.resource.role': 'triggering-event' },
     ],
     payload,
+    follows: null,
   });
   const triggered = about('triggered');
   const action = automation.actions[0] ?? {};

@@ -11,8 +11,9 @@ import { compare } from './flows.js';
 import { serverError } from './http.js';
 import { type Obj, float, isObj } from './json.js';
 import { estimatedRunTime, startDelta, stateView } from './run-states.js';
-import { type FlowRun, type State, row } from './state.js';
+import { type FlowRun, type RunPolicy, type State, row } from './state.js';
 import { formatOptional, formatTime } from './time.js';
+import { type Field, type Out, int, model, optional } from './validate.js';
 
 const seconds = (micros: number) => float(micros / 1_000_000);
 
@@ -43,7 +44,7 @@ export function flowRunView(state: State, run: FlowRun): Obj {
     parameters: run.parameters,
     idempotency_key: run.idempotencyKey,
     context: run.context,
-    empirical_policy: policy(run),
+    empirical_policy: policyView(run),
     tags: run.tags,
     labels: labels(run),
     parent_task_run_id: run.parentTaskRunId,
@@ -68,15 +69,15 @@ export function coreFlowRunView(state: State, run: FlowRun): Obj {
   return { ...Object.fromEntries(rest), work_queue_id, state: null, job_variables };
 }
 
-function policy(run: FlowRun): Obj {
+function policyView(run: FlowRun): Obj {
   return {
     max_retries: 0,
     retry_delay_seconds: float(0),
-    retries: null,
-    retry_delay: null,
+    retries: run.policy.retries,
+    retry_delay: run.policy.retryDelay,
     pause_keys: [],
     resuming: false,
-    retry_type: run.retryType,
+    retry_type: run.policy.retryType,
   };
 }
 
@@ -93,6 +94,22 @@ function progress(run: FlowRun): Obj {
     estimated_run_time: seconds(estimatedRunTime(run)),
     estimated_start_time_delta: seconds(startDelta(run)),
   };
+}
+
+/** Of the policy, only what decides whether the server retries. */
+export const policy = optional({
+  parse: (value, loc, problems) =>
+    given.parse(
+      isObj(value) ? { ...pick(value, 'retries'), ...pick(value, 'retry_delay') } : value,
+      loc,
+      problems,
+    ),
+} satisfies Field<unknown>);
+const given = model({ retries: optional(int()), retry_delay: optional(int()) });
+const pick = (value: Obj, key: string) => (key in value ? { [key]: value[key] } : {});
+
+export function newPolicy(wanted: Out<typeof policy>): RunPolicy {
+  return { retries: wanted?.retries ?? null, retryDelay: wanted?.retry_delay ?? null, retryType: null };
 }
 
 export function newFlowRun(given: Partial<FlowRun> & Pick<FlowRun, 'name' | 'flowId'>): FlowRun {
@@ -119,7 +136,7 @@ export function newFlowRun(given: Partial<FlowRun> & Pick<FlowRun, 'name' | 'flo
     parentTaskRunId: null,
     infrastructurePid: null,
     jobVariables: {},
-    retryType: null,
+    policy: { retries: null, retryDelay: null, retryType: null },
     ...given,
   };
 }

@@ -1,6 +1,13 @@
 import { deleteFlowRun } from './deletes.js';
 import { related, relatedOnly } from './filters.js';
-import { FLOW_RUN_SORTS, findFlowRuns, flowRunView, newFlowRun } from './flow-run-model.js';
+import {
+  FLOW_RUN_SORTS,
+  findFlowRuns,
+  flowRunView,
+  newFlowRun,
+  newPolicy,
+  policy,
+} from './flow-run-model.js';
 import {
   Reply,
   type Route,
@@ -22,10 +29,10 @@ import { slug } from './slug.js';
 import { type FlowRun, type State, find } from './state.js';
 import { nowMillis } from './time.js';
 import {
-  anything,
   bool,
   defaulted,
   dict,
+  labels,
   list,
   model,
   oneOf,
@@ -44,9 +51,9 @@ const create = model({
   context: defaulted(dict, () => ({})),
   parent_task_run_id: optional(uuid),
   infrastructure_document_id: optional(uuid),
-  empirical_policy: optional(anything),
+  empirical_policy: policy,
   tags: defaulted(list(text), () => []),
-  labels: optional(dict),
+  labels: optional(labels),
   idempotency_key: optional(text),
   work_pool_name: optional(text),
   work_queue_name: optional(text),
@@ -58,7 +65,7 @@ const update = model({
   name: optional(text),
   flow_version: optional(text),
   parameters: optional(sized),
-  empirical_policy: optional(anything),
+  empirical_policy: policy,
   tags: optional(list(text)),
   infrastructure_pid: optional(text),
   job_variables: optional(dict),
@@ -99,6 +106,7 @@ export function flowRunRoutes(state: State): Route[] {
       run.name = wanted.name ?? run.name;
       run.parameters = wanted.parameters ?? run.parameters;
       run.tags = wanted.tags ?? run.tags;
+      if (wanted.empirical_policy !== null) run.policy = newPolicy(wanted.empirical_policy);
       run.infrastructurePid = wanted.infrastructure_pid ?? run.infrastructurePid;
       run.updated = nowMillis();
       return noContent();
@@ -109,9 +117,9 @@ export function flowRunRoutes(state: State): Route[] {
       return noContent();
     }),
     route('patch', '/flow_runs/:id/labels', async (call) => {
-      const labels = await call.read(dict);
+      const added = await call.read(dict);
       const run = orMissing(state, call.params['id']);
-      run.labels = { ...run.labels, ...labels };
+      run.labels = { ...run.labels, ...added };
       run.updated = nowMillis();
       return noContent();
     }),
@@ -163,6 +171,7 @@ function addFlowRun(state: State, wanted: Create): Reply {
     },
     deploymentId: wanted.deployment_id,
     parentTaskRunId: parent,
+    policy: newPolicy(wanted.empirical_policy),
     idempotencyKey: wanted.idempotency_key,
     queueId: queue?.id ?? null,
     queueName: queue?.name ?? null,

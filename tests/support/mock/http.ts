@@ -7,6 +7,7 @@ export class Refusal extends Error {
   constructor(
     readonly status: number,
     readonly body: Obj,
+    readonly headers: Record<string, string> = {},
   ) {
     super(`${status} ${toJson(body)}`);
   }
@@ -77,7 +78,7 @@ export function route(method: Method, path: string, run: (call: Call) => unknown
       });
       return result instanceof Reply ? respond(result.status, result.body) : respond(200, result);
     } catch (error) {
-      if (error instanceof Refusal) return respond(error.status, error.body);
+      if (error instanceof Refusal) return respond(error.status, error.body, error.headers);
       throw error;
     }
   });

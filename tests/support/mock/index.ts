@@ -7,8 +7,10 @@ import { blockTypeRoutes } from './block-types.js';
 import { blockRoutes } from './blocks.js';
 import { deploymentRoutes } from './deployments.js';
 import { eventLogRoutes } from './event-log.js';
+import { type EventFaults, serveEventsOut } from './events-out.js';
 import { flowRunRoutes } from './flow-runs.js';
 import { flowRoutes } from './flows.js';
+import { globalLimitRoutes } from './global-limits.js';
 import { graphRoutes } from './graph.js';
 import { ORIGIN, type Route, respond } from './http.js';
 import { logRoutes } from './logs.js';
@@ -18,7 +20,9 @@ import { State } from './state.js';
 import { addStockBlocks } from './stock-blocks.js';
 import { addStockWebhookBlock } from './stock-webhook-block.js';
 import { systemRoutes } from './system.js';
+import { tagLimitRoutes } from './tag-limits.js';
 import { taskRunRoutes } from './task-runs.js';
+import { variableRoutes } from './variables.js';
 import { workPoolRoutes } from './work-pools.js';
 
 export interface RecordedCall {
@@ -57,6 +61,7 @@ export interface MockOrchestrator {
   /** Clears calls, unexpected, faults and the high-water mark, not the state. */
   reset(): void;
   fault(fault: Fault): void;
+  events: EventFaults;
   close(): Promise<void>;
 }
 
@@ -72,7 +77,8 @@ export async function startMockOrchestrator(options: MockOptions = {}): Promise<
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  return mock.publish(`http://127.0.0.1:${port}/api`, server);
+  const events = serveEventsOut(server, state, options, mock.unexpected);
+  return mock.publish(`http://127.0.0.1:${port}/api`, server, events);
 }
 
 function allRoutes(state: State): Route[] {
@@ -91,12 +97,15 @@ function allRoutes(state: State): Route[] {
     ...automationRoutes(state, automations),
     ...eventLogRoutes(state, automations),
     ...notificationPolicyRoutes(state),
+    ...variableRoutes(state),
+    ...tagLimitRoutes(state),
+    ...globalLimitRoutes(state),
   ];
 }
 
 class Mock {
   private readonly calls: RecordedCall[] = [];
-  private readonly unexpected: string[] = [];
+  readonly unexpected: string[] = [];
   private faults: Fault[] = [];
   private busy = 0;
   private mostBusy = 0;
@@ -106,7 +115,7 @@ class Mock {
     private readonly guard: Access,
   ) {}
 
-  publish(url: string, server: Server): MockOrchestrator {
+  publish(url: string, server: Server, events: EventFaults): MockOrchestrator {
     return {
       url,
       calls: this.calls,
@@ -118,14 +127,18 @@ class Mock {
         this.unexpected.length = 0;
         this.faults = [];
         this.mostBusy = this.busy;
+        events.refuse(false);
+        events.swallow(false);
       },
       fault: (fault) => this.faults.push(fault),
+      events,
       close: () =>
         new Promise((resolve) => {
           server.close(() => {
             resolve();
           });
           server.closeAllConnections();
+          events.cut();
         }),
     };
   }

@@ -1,5 +1,7 @@
 import { type Obj, isObj } from './json.js';
+import { releaseTags } from './limits.js';
 import { applyState, freshCopy, isFinal, plainState, stateView } from './run-states.js';
+import { stateChange } from './state-events.js';
 import { type FlowRun, type RunState, type State, type TaskRun } from './state.js';
 import { now } from './time.js';
 
@@ -27,27 +29,30 @@ export function setFlowRunState(state: State, run: FlowRun, wanted: RunState, fo
 export function enterFlowRunState(state: State, run: FlowRun, next: RunState): void {
   next.details['flow_run_id'] = run.id;
   if (run.parentTaskRunId !== null) next.details['task_run_id'] = run.parentTaskRunId;
+  const before = run.state;
   applyState(run, next);
+  state.events.add(stateChange(state, run, before, next));
   const parent = run.parentTaskRunId === null ? undefined : state.taskRuns.get(run.parentTaskRunId);
   if (parent === undefined) return;
   const copy = freshCopy(next);
   copy.details['child_flow_run_id'] = run.id;
-  enterTaskRunState(parent, copy);
+  enterTaskRunState(state, parent, copy);
 }
 
 export function setTaskRunState(state: State, run: TaskRun, wanted: RunState, force: boolean): Orchestration {
   const flowRun = run.flowRunId === null ? undefined : state.flowRuns.get(run.flowRunId);
   const verdict = force ? ACCEPT : taskRules(run, flowRun, wanted);
   return settle(verdict, run.state, wanted, (final) => {
-    enterTaskRunState(run, final);
+    enterTaskRunState(state, run, final);
     if (!force && final.type === 'RUNNING' && flowRun !== undefined) run.flowRunRunCount = flowRun.runCount;
   });
 }
 
-export function enterTaskRunState(run: TaskRun, next: RunState): void {
+export function enterTaskRunState(state: State, run: TaskRun, next: RunState): void {
   next.details['flow_run_id'] = run.flowRunId;
   next.details['task_run_id'] = run.id;
   applyState(run, next);
+  if (!['RUNNING', 'CANCELLING'].includes(next.type)) releaseTags(state, run.tags, run.id);
 }
 
 function settle(
@@ -85,6 +90,7 @@ function flowRules(run: FlowRun, wanted: RunState): Verdict {
     preventPending(from, wanted) ??
     onlyScheduledLate(from, wanted) ??
     waitForSchedule(from, wanted) ??
+    retryFailed(run, from, wanted) ??
     ACCEPT
   );
 }
@@ -101,7 +107,7 @@ function leaveTerminal(run: FlowRun, from: RunState, wanted: RunState): Verdict 
   if (wanted.type === 'SCHEDULED' && run.deploymentId === null) {
     return { status: 'ABORT', reason: 'Cannot reschedule a run without an associated deployment.' };
   }
-  if (!isFinal(wanted.type)) run.retryType = wanted.type === 'SCHEDULED' ? 'reschedule' : null;
+  if (!isFinal(wanted.type)) run.policy.retryType = wanted.type === 'SCHEDULED' ? 'reschedule' : null;
   return undefined;
 }
 
@@ -163,6 +169,24 @@ function waitForSchedule(from: RunState, wanted: RunState): Verdict | undefined 
   if (from.type !== 'SCHEDULED' && from.type !== 'PENDING') return undefined;
   const delay = Math.round((due - now()) / 1_000_000);
   return delay > 0 ? { status: 'WAIT', reason: 'Scheduled time is in the future', delay } : undefined;
+}
+
+/** A run with retries left does not fail: it waits for its next attempt. */
+function retryFailed(run: FlowRun, from: RunState, wanted: RunState): Verdict | undefined {
+  if (from.type !== 'RUNNING' || wanted.type !== 'FAILED') return undefined;
+  const { retries, retryDelay } = run.policy;
+  if (retries === null || run.runCount > retries) {
+    run.policy.retryType = null;
+    return undefined;
+  }
+  run.policy.retryType = 'in_process';
+  const instead = plainState('SCHEDULED');
+  instead.name = 'AwaitingRetry';
+  instead.message = wanted.message;
+  instead.data = wanted.data;
+  instead.details.scheduled_time = instead.timestamp + (retryDelay ?? 0) * 1_000_000;
+  instead.details['deployment_concurrency_lease_id'] = from.details['deployment_concurrency_lease_id'];
+  return { status: 'REJECT', reason: 'Retrying', instead };
 }
 
 function taskRules(run: TaskRun, flowRun: FlowRun | undefined, wanted: RunState): Verdict {

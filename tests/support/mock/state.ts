@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Events } from './events.js';
 import { type Obj } from './json.js';
 import { type Micros, now } from './time.js';
 
@@ -46,6 +47,14 @@ export interface Run extends Row {
   totalRunTime: Micros;
 }
 
+/** When the server itself schedules a retry of a run that says it failed. */
+export interface RunPolicy {
+  retries: number | null;
+  /** Seconds. */
+  retryDelay: number | null;
+  retryType: 'in_process' | 'reschedule' | null;
+}
+
 export interface FlowRun extends Run {
   flowId: string;
   deploymentId: string | null;
@@ -59,7 +68,7 @@ export interface FlowRun extends Run {
   parentTaskRunId: string | null;
   infrastructurePid: string | null;
   jobVariables: Obj | null;
-  retryType: string | null;
+  policy: RunPolicy;
 }
 
 export interface TaskRun extends Run {
@@ -171,6 +180,29 @@ export interface BlockDocument extends Row {
   anonymous: boolean;
 }
 
+export interface Variable extends Row {
+  name: string;
+  value: unknown;
+  tags: string[];
+}
+
+/** Of the second kind; those of a tag are named `tag:<tag>`. */
+export interface Limit extends Row {
+  name: string;
+  active: boolean;
+  limit: number;
+  activeSlots: number;
+  deniedSlots: number;
+  decay: number;
+}
+
+export interface Lease {
+  id: string;
+  limitIds: string[];
+  slots: number;
+  holder: { type: string; id: string } | null;
+}
+
 export class State {
   readonly flows = new Map<string, Flow>();
   readonly flowRuns = new Map<string, FlowRun>();
@@ -183,6 +215,10 @@ export class State {
   readonly blockTypes = new Map<string, BlockType>();
   readonly blockSchemas = new Map<string, BlockSchema>();
   readonly blockDocuments = new Map<string, BlockDocument>();
+  readonly variables = new Map<string, Variable>();
+  readonly limits = new Map<string, Limit>();
+  readonly leases = new Map<string, Lease>();
+  readonly events = new Events();
 
   constructor(
     readonly version: string,

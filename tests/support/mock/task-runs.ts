@@ -23,6 +23,7 @@ import {
   defaulted,
   dict,
   field,
+  labels,
   list,
   model,
   oneOf,
@@ -53,7 +54,7 @@ const create = model({
   task_version: optional(text),
   empirical_policy: optional(anything),
   tags: defaulted(list(text), () => []),
-  labels: optional(dict),
+  labels: optional(labels),
   task_inputs: defaulted(inputs, () => ({})),
 });
 
@@ -121,7 +122,7 @@ function addTaskRun(state: State, wanted: ReturnType<typeof create.parse>): Repl
     run.dynamicKey === wanted.dynamic_key;
   const existing = flowRun === undefined ? undefined : find(state.taskRuns, same);
   if (existing !== undefined) return new Reply(200, taskRunView(existing));
-  const labels =
+  const ownLabels =
     flowRun === undefined ? {} : { 'prefect.flow.id': flowRun.flowId, 'prefect.flow-run.id': flowRun.id };
   const base = row();
   const run: TaskRun = {
@@ -129,7 +130,7 @@ function addTaskRun(state: State, wanted: ReturnType<typeof create.parse>): Repl
     id: wanted.id ?? base.id,
     name: wanted.name,
     tags: [...new Set(wanted.tags)],
-    labels: { ...labels, ...wanted.labels },
+    labels: { ...ownLabels, ...wanted.labels },
     state: null,
     history: [],
     runCount: 0,
@@ -146,7 +147,7 @@ function addTaskRun(state: State, wanted: ReturnType<typeof create.parse>): Repl
     flowRunRunCount: 0,
   };
   state.taskRuns.set(run.id, run);
-  enterTaskRunState(run, wanted.state === null ? plainState('PENDING') : makeState(wanted.state));
+  enterTaskRunState(state, run, wanted.state === null ? plainState('PENDING') : makeState(wanted.state));
   return created(taskRunView(run));
 }
 

@@ -1,5 +1,5 @@
 import { LosslessNumber } from 'lossless-json';
-import { type Obj, isObj } from './json.js';
+import { type Obj, float, isObj } from './json.js';
 import { type Micros, parseTime } from './time.js';
 
 /** One entry of `exception_detail`, in pydantic's words and key order. */
@@ -93,6 +93,59 @@ export function int(least?: number): Field<number> {
   });
 }
 
+/** Bounds of a number, as pydantic words them. */
+interface Bounds {
+  ge?: number;
+  gt?: number;
+  le?: number;
+}
+
+const BOUNDS = [
+  { key: 'gt', type: 'greater_than', words: 'greater than', keeps: (a: number, b: number) => a > b },
+  {
+    key: 'ge',
+    type: 'greater_than_equal',
+    words: 'greater than or equal to',
+    keeps: (a: number, b: number) => a >= b,
+  },
+  {
+    key: 'le',
+    type: 'less_than_equal',
+    words: 'less than or equal to',
+    keeps: (a: number, b: number) => a <= b,
+  },
+] as const;
+
+function within(inner: Field<number>, bounds: Bounds, show: (bound: number) => unknown): Field<number> {
+  return field((input, loc, problems) => {
+    const before = problems.length;
+    const value = inner.parse(input, loc, problems);
+    for (const { key, type, words, keeps } of BOUNDS) {
+      const bound = bounds[key];
+      if (problems.length > before || bound === undefined || keeps(value, bound)) continue;
+      const msg = `Input should be ${words} ${bound}`;
+      refuse(problems, { type, loc, msg, input, ctx: { [key]: show(bound) } }, value);
+    }
+    return value;
+  });
+}
+
+/** An integer with bounds of any kind. */
+export const whole = (bounds: Bounds): Field<number> => within(int(), bounds, (bound) => bound);
+
+/** A float; its bounds are shown as floats. */
+export const number = (bounds: Bounds = {}): Field<number> => within(plainNumber, bounds, float);
+
+const plainNumber = field<number>((input, loc, problems) => {
+  if (typeof input === 'number' || input instanceof LosslessNumber) return Number(input);
+  if (typeof input === 'boolean') return Number(input);
+  if (typeof input !== 'string')
+    return refuse(problems, { type: 'float_type', loc, msg: 'Input should be a valid number', input }, 0);
+  if (input.trim() !== '' && !Number.isNaN(Number(input))) return Number(input);
+  const msg = 'Input should be a valid number, unable to parse string as a number';
+  return refuse(problems, { type: 'float_parsing', loc, msg, input }, 0);
+});
+
 const TRUE = new Set(['true', '1', 'yes', 'on', 't', 'y']);
 const FALSE = new Set(['false', '0', 'no', 'off', 'f', 'n']);
 
@@ -110,7 +163,7 @@ export const bool = field<boolean>((input, loc, problems) => {
 });
 
 export const time = field<Micros>((input, loc, problems) => {
-  if (typeof input === 'number') return (input > 1e11 ? input * 1000 : input * 1_000_000) | 0;
+  if (typeof input === 'number') return Math.trunc(input > 1e11 ? input * 1000 : input * 1_000_000);
   const value = typeof input === 'string' ? parseTime(input) : undefined;
   if (value !== undefined) return value;
   const msg = `Value error, Unable to parse string [${String(input)}]`;
@@ -118,13 +171,21 @@ export const time = field<Micros>((input, loc, problems) => {
 });
 
 export function oneOf<const W extends string>(...words: W[]): Field<W> {
+  return choice('enum', words);
+}
+
+export function literal<const W extends string>(...words: W[]): Field<W> {
+  return choice('literal_error', words);
+}
+
+function choice<W extends string>(type: string, words: W[]): Field<W> {
   return field((input, loc, problems) => {
     const found = words.find((word) => word === input);
     if (found !== undefined) return found;
     const quoted = words.map((word) => `'${word}'`);
     const expected =
       quoted.length < 2 ? quoted.join('') : `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1) ?? ''}`;
-    const problem = { type: 'enum', loc, msg: `Input should be ${expected}`, input, ctx: { expected } };
+    const problem = { type, loc, msg: `Input should be ${expected}`, input, ctx: { expected } };
     return refuse(problems, problem, words[0] as W);
   });
 }
@@ -142,6 +203,24 @@ export const dict = field<Obj>((input, loc, problems) =>
     ? input
     : refuse(problems, { type: 'dict_type', loc, msg: 'Input should be a valid dictionary', input }, {}),
 );
+
+const LABEL_KINDS = [
+  ['bool', 'bool_type', 'Input should be a valid boolean'],
+  ['int', 'int_type', 'Input should be a valid integer'],
+  ['float', 'float_type', 'Input should be a valid number'],
+  ['str', 'string_type', 'Input should be a valid string'],
+] as const;
+
+/** Labels, as creations take them: plain values only. */
+export const labels = field<Obj>((input, loc, problems) => {
+  const given = dict.parse(input, loc, problems);
+  for (const [key, value] of Object.entries(given)) {
+    if (value !== null && !isObj(value) && !Array.isArray(value)) continue;
+    for (const [kind, type, msg] of LABEL_KINDS)
+      problems.push({ type, loc: [...loc, key, kind], msg, input: value });
+  }
+  return given;
+});
 
 /** May be left out or null. */
 export function optional<T>(inner: Field<T>): Field<T | null> {
