@@ -43,7 +43,7 @@ export class Load {
   }
 
   private async run(url: string, path: string): Promise<void> {
-    const client = new Client(url);
+    const client = new Client(url, { headersTimeout: 15_000 });
     while (!this.isOver) {
       try {
         const reply = await client.request({ method: 'GET', path });
