@@ -29,6 +29,8 @@ const ENOUGH_SLOTS = 100_000;
 /** Makes flow runs over Prefect's REST API, and lets them end. */
 export class Driver {
   private readonly api: Orchestrator;
+  /** Milliseconds that the orchestrator took for each state change: how busy it and the machine are. */
+  readonly changes: number[] = [];
 
   /** @param suffix sets this round's names apart from others' on the same server */
   constructor(
@@ -172,9 +174,14 @@ export class Driver {
     const body = { state: { ...input, message }, force: true };
     for (;;) {
       const path = `/flow_runs/${run.id}/set_state`;
+      const sent = Date.now();
       const reply = await this.api.once<{ state: State; status: string }>('POST', path, body).catch(passing);
       if (reply && reply.status !== 'ACCEPT') throw new Error(`${run.name}: ${input.name} was not accepted`);
-      if (reply) return { ...reply.state, at: Date.now() };
+      if (reply) {
+        const at = Date.now();
+        this.changes.push(at - sent);
+        return { ...reply.state, at };
+      }
       await sleep(Math.random() * 200);
       const { state } = await this.api.call<{ state: State }>('GET', `/flow_runs/${run.id}`);
       if (state.message === message) return { ...state, at: Date.parse(state.timestamp) };

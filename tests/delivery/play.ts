@@ -6,7 +6,7 @@ import type { Round } from './rounds.js';
 import { planLivingRuns, planRuns, type Run } from './runs.js';
 import type { Scene } from './scene.js';
 import { CLEANUP_GRACE, RECONCILE_INTERVAL, type Stage } from './stage.js';
-import { judge, type Verdict } from './verifier.js';
+import { judge, percentile, type Verdict } from './verifier.js';
 
 export interface PlayOptions {
   runs: number;
@@ -20,6 +20,8 @@ export interface Result extends Verdict {
   /** Everything that failed. */
   problems: string[];
   outages: number;
+  /** Milliseconds that half of the state changes took at the orchestrator. */
+  changeMs: number;
   limitMs: number;
   seconds: number;
 }
@@ -30,8 +32,40 @@ const USUAL_MIX = { superseded: 8, revived: 8 };
 /** How long what is open may take after the last run ended. */
 const DEADLINE_MS = { quick: 45_000, full: 150_000 };
 
-/** Plays one round on a stage: runs are made, end while something is broken, and are then verified. */
+/** A round that takes longer hangs. */
+const LONGEST_MS = { quick: 300_000, full: 1_800_000 };
+
+/** Plays one round on a stage: runs are made, end while something is broken, and are then verified. Never throws. */
 export async function play(stage: Stage, round: Round, options: PlayOptions): Promise<Result> {
+  const limit = new AbortController();
+  const longest = LONGEST_MS[options.quick ? 'quick' : 'full'];
+  const hung = sleep(longest, undefined, { signal: limit.signal }).then(() => {
+    throw new Error(`the round did not end within ${longest / 1000} s`);
+  });
+  try {
+    return await Promise.race([playThrough(stage, round, options), hung]);
+  } catch (error) {
+    const problem = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return { ...NOTHING, round, problems: [problem], outages: 0, changeMs: NaN, limitMs: NaN, seconds: NaN };
+  } finally {
+    limit.abort();
+    hung.catch(() => undefined);
+  }
+}
+
+const NOTHING: Verdict = {
+  wrong: [],
+  open: [],
+  ended: 0,
+  delivered: 0,
+  duplicates: 0,
+  earlierEnds: { delivered: 0, of: 0 },
+  p50: NaN,
+  p95: NaN,
+  max: NaN,
+};
+
+async function playThrough(stage: Stage, round: Round, options: PlayOptions): Promise<Result> {
   const started = Date.now();
   const { runs: count, quick } = options;
   const limitMs = round.limit === 'healthy' ? HEALTHY_MS : AFTER_LOSS_MS;
@@ -80,7 +114,11 @@ export async function play(stage: Stage, round: Round, options: PlayOptions): Pr
   for (const run of runs) stage.earlier.set(run.id, run);
   const seconds = (Date.now() - started) / 1000;
   const problems = [...verdict.wrong, ...verdict.open, ...scene.vain];
-  return { ...verdict, round, problems, outages: scene.outages.length, limitMs, seconds };
+  const changeMs = percentile(
+    driver.changes.toSorted((a, b) => a - b),
+    0.5,
+  );
+  return { ...verdict, round, problems, outages: scene.outages.length, changeMs, limitMs, seconds };
 }
 
 interface Asked {

@@ -1,31 +1,33 @@
 import type { Result } from './play.js';
 
-const WIDTHS = [7, 19, 6, 10, 6, 8, 6, 6, 6, 6, 5];
+/** Times are milliseconds, but for `time`. */
+const COLUMNS: [title: string, width: number, of: (result: Result) => string | number][] = [
+  ['ended', 6, ({ ended }) => ended],
+  ['delivered', 10, ({ delivered }) => delivered],
+  // Ends that another end followed: the host may know of them.
+  ['earlier', 8, ({ earlierEnds }) => `${earlierEnds.delivered}/${earlierEnds.of}`],
+  // Under the same id.
+  ['again', 6, ({ duplicates }) => duplicates],
+  ['outages', 8, ({ outages }) => outages],
+  // What half of the state changes took at Prefect itself: where that is long, the machine is busy.
+  ['change', 7, ({ changeMs }) => changeMs],
+  ['p50', 6, ({ p50 }) => p50],
+  ['p95', 6, ({ p95 }) => p95],
+  ['limit', 6, ({ limitMs }) => limitMs],
+  ['max', 6, ({ max }) => max],
+  ['time', 6, ({ seconds }) => `${seconds.toFixed(0)}s`],
+];
 
-/** The first line of the table. Times are milliseconds, those of a round are seconds. */
+/** The first line of the table. */
 export function heading(): string {
-  return line([
-    'server',
-    'round',
-    'ended',
-    'delivered',
-    'again',
-    'outages',
-    'p50',
-    'p95',
-    'limit',
-    'max',
-    'time',
-    'result',
-  ]);
+  return line('server', 'round', (title) => title) + ' result';
 }
 
 /** A round's line. */
 export function row(version: string, result: Result): string {
-  const { round, ended, delivered, duplicates, outages, p50, p95, limitMs, max, seconds, problems } = result;
+  const { round, problems } = result;
   const verdict = problems.length === 0 ? 'passed' : `FAILED (${problems.length})`;
-  const numbers = [ended, delivered, duplicates, outages, p50, p95, limitMs, max, Math.round(seconds)];
-  return line([version, round.name, ...numbers.map(String), verdict]);
+  return `${line(version, round.name, (_, of) => String(of(result)))} ${verdict}`;
 }
 
 /** The last line: what happened over all rounds. */
@@ -36,10 +38,13 @@ export function summary(results: Result[]): string {
   return `${results.length - failed} rounds passed, ${failed} failed: ${ended} terminal states ended, ${delivered} delivered`;
 }
 
-function line(cells: string[]): string {
-  return cells
-    .map((cell, index) => (index < 2 ? cell.padEnd(WIDTHS[index]!) : cell.padStart(WIDTHS[index] ?? 0)))
-    .join(' ');
+function line(
+  server: string,
+  round: string,
+  cell: (title: string, of: (result: Result) => unknown) => string,
+) {
+  const cells = COLUMNS.map(([title, width, of]) => cell(title, of).padStart(width));
+  return [server.padEnd(7), round.padEnd(19), ...cells].join(' ');
 }
 
 function sum(numbers: number[]): number {

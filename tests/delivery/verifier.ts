@@ -138,6 +138,6 @@ function latency(state: EndedState, delivery: Delivery, outages: Outage[], limit
 }
 
 /** @returns NaN for none */
-function percentile(sorted: number[], share: number): number {
+export function percentile(sorted: number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
 }
