@@ -1,0 +1,113 @@
+import { z } from 'zod';
+import { vi } from 'vitest';
+import { loadConfig } from '../../../src/config.js';
+import type { Logger, LogFields } from '../../../src/logger.js';
+import { startSettling, type Settling } from '../../../src/settle.js';
+import type { LogLine } from '../facade.js';
+import { startMockOrchestrator, type MockOptions, type MockOrchestrator } from '../mock/index.js';
+import { Seed } from '../seed.js';
+import { startFakeHost, type FakeHost } from './fake-host.js';
+
+export const KEY = 'notification-key';
+
+export interface Instance extends Settling {
+  lines: LogLine[];
+}
+
+export interface Rig {
+  mock: MockOrchestrator;
+  seed: Seed;
+  host: FakeHost;
+  /** Starts what settles, as one machine does. */
+  start(env?: Record<string, string>): Instance;
+  /** A run's labels, without `prefect-proxy.` before their names. */
+  labels(id: string): Promise<Record<string, string>>;
+  /** Resolves when a run has labels of these names. */
+  labelled(id: string, ...names: string[]): Promise<Record<string, string>>;
+  /** Lets time pass in steps of so many seconds, each with all that follows from it, until something holds. */
+  passUntil(holds: () => unknown, stepSeconds: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+const realTimeout = globalThis.setTimeout;
+const turn = () => new Promise<void>((resolve) => realTimeout(resolve, 1));
+
+/** Time that `passUntil` moves: our own timers and the clock; sockets have theirs. It goes on by itself, too. */
+export function bendTime(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'], shouldAdvanceTime: true });
+}
+
+/** A mock orchestrator, a host and what settles between them. */
+export async function startRig(options: MockOptions = {}): Promise<Rig> {
+  const mock = await startMockOrchestrator(options);
+  const host = await startFakeHost();
+  const seed = new Seed(mock.url);
+  const instances: Instance[] = [];
+  const labels = async (id: string) => {
+    const run = labelled.parse(await seed.call('GET', `/flow_runs/${id}`));
+    return Object.fromEntries(
+      Object.entries(run.labels).map(([name, value]) => [name.replace('prefect-proxy.', ''), String(value)]),
+    );
+  };
+  return {
+    mock,
+    host,
+    seed,
+    labels,
+    start: (env = {}) => {
+      const instance = startInstance({
+        PREFECT_API_URL: mock.url,
+        PREFECT_API_TIMEOUT: '86400',
+        PREFECT_API_RETRY_DELAY: '0',
+        HOST_WEBHOOK_URL: host.url,
+        HOST_WEBHOOK_KEY: KEY,
+        ...env,
+      });
+      instances.push(instance);
+      return instance;
+    },
+    labelled: async (id, ...names) => {
+      for (;;) {
+        const found = await labels(id);
+        if (names.every((name) => found[name])) return found;
+        await turn();
+      }
+    },
+    passUntil: async (holds, stepSeconds) => {
+      while (!(await holds())) {
+        vi.advanceTimersByTime(stepSeconds * 1000);
+        // All that follows: some turns of the event loop without a call to anyone.
+        for (let quiet = 0; quiet < 5;) {
+          await turn();
+          quiet = mock.inFlight() + host.waiting() > 0 ? 0 : quiet + 1;
+        }
+      }
+    },
+    close: async () => {
+      host.release(500);
+      await Promise.all(instances.map((instance) => instance.close()));
+      await host.close();
+      await mock.close();
+    },
+  };
+}
+
+const labelled = z.object({ labels: z.record(z.string(), z.unknown()) });
+
+function startInstance(env: Record<string, string>): Instance {
+  const lines: LogLine[] = [];
+  const write =
+    (level: LogLine['level']) =>
+    (message: string, fields: LogFields = {}) => {
+      lines.push({ ...fields, level, message });
+    };
+  const logger: Logger = {
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    close: () => Promise.resolve(),
+  };
+  const config = loadConfig(env);
+  const settling = startSettling({ ...config, PREFECT_API_URL: env['PREFECT_API_URL'] ?? '' }, logger);
+  return { ...settling, lines };
+}
