@@ -3,10 +3,10 @@ import { Server as NetServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
 import { createApp } from './app.js';
+import { createClient } from './create-client.js';
 import { loadConfig, type Config } from './config.js';
 import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
-import { PrefectClient } from './prefect/client.js';
 import { socketPath, urlOf, type Address } from './process/address.js';
 import type { OnHint } from './services/hints.js';
 
@@ -72,20 +72,6 @@ export function describeApi(): unknown {
   const silent: Logger = { info: () => {}, warn: () => {}, error: () => {}, close: () => Promise.resolve() };
   const client = createClient(config, 'http://127.0.0.1/api');
   return openApiDocument(createApp({ config, client, logger: silent, hint: () => {} }));
-}
-
-/** The client that a configuration asks for. */
-export function createClient(config: Config, apiUrl: string): PrefectClient {
-  return new PrefectClient({
-    apiUrl,
-    apiKey: config.PREFECT_API_KEY,
-    authString: config.PREFECT_API_AUTH_STRING,
-    timeoutSeconds: config.PREFECT_API_TIMEOUT,
-    retry: config.PREFECT_API_RETRY,
-    retryDelaySeconds: config.PREFECT_API_RETRY_DELAY,
-    connections: config.PREFECT_API_CONNECTIONS,
-    queue: config.PREFECT_API_QUEUE,
-  });
 }
 
 /**

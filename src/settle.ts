@@ -3,7 +3,7 @@ import type { Config } from './config.js';
 import { HostWebhook } from './host/webhook.js';
 import type { Logger } from './logger.js';
 import { EventStream } from './prefect/event-stream.js';
-import { createClient } from './serve.js';
+import { createClient } from './create-client.js';
 import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
 import { SharedPosition } from './services/settlement/position.js';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { loadConfig } from '../src/config.js';
 import type { Logger, LogFields } from '../src/logger.js';
 import { runWebhookCommand, type WebhookCommand } from '../src/process/webhook-command.js';
-import { createClient } from '../src/serve.js';
+import { createClient } from '../src/create-client.js';
 import { registerAtStart } from '../src/services/webhook-start.js';
 import { webhookTarget } from '../src/services/webhook-target.js';
 import { startMockOrchestrator, type MockOptions, type MockOrchestrator } from './support/mock/index.js';

@@ -1,5 +1,5 @@
 import type { Config } from '../config.js';
-import { createClient } from '../serve.js';
+import { createClient } from '../create-client.js';
 import { ensureWebhook, removeWebhook, type WebhookChange } from '../services/webhook-registration.js';
 import { webhookStatus } from '../services/webhook-status.js';
 import { WebhookSetupError, webhookTarget } from '../services/webhook-target.js';

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { z } from 'zod';
 import { loadConfig } from '../../src/config.js';
 import type { PrefectClient } from '../../src/prefect/client.js';
-import { createClient } from '../../src/serve.js';
+import { createClient } from '../../src/create-client.js';
 import { ensureWebhook, removeWebhook } from '../../src/services/webhook-registration.js';
 import { webhookStatus } from '../../src/services/webhook-status.js';
 import { webhookTarget } from '../../src/services/webhook-target.js';

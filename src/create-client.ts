@@ -1,0 +1,16 @@
+import type { Config } from './config.js';
+import { PrefectClient } from './prefect/client.js';
+
+/** The client that a configuration asks for. */
+export function createClient(config: Config, apiUrl: string): PrefectClient {
+  return new PrefectClient({
+    apiUrl,
+    apiKey: config.PREFECT_API_KEY,
+    authString: config.PREFECT_API_AUTH_STRING,
+    timeoutSeconds: config.PREFECT_API_TIMEOUT,
+    retry: config.PREFECT_API_RETRY,
+    retryDelaySeconds: config.PREFECT_API_RETRY_DELAY,
+    connections: config.PREFECT_API_CONNECTIONS,
+    queue: config.PREFECT_API_QUEUE,
+  });
+}
