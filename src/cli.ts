@@ -2,6 +2,8 @@
 import cluster from 'node:cluster';
 import { Command } from 'commander';
 import { loadConfig, loadDotenv, type Config } from './config.js';
+import type { FlowsDeployFlags } from './process/flows-deploy.js';
+import type { DeliveriesCommand } from './process/deliveries-command.js';
 
 /** The project's root: the bundle and the sources are each one directory below it. */
 const root = new URL('..', import.meta.url).pathname;
@@ -73,6 +75,64 @@ for (const [name, description] of [
     });
 }
 
+const deliveries = program
+  .command('deliveries')
+  .description('which ends of runs the host was told of by a running facade, and telling it again');
+const FACADE = [
+  '--url <url>',
+  'where the facade is; the one started here last, or PREFECT_PROXY_API_HOST',
+] as const;
+const SINCE = 'ended then or later: 90s, 30m, 2h or 3d ago, or a time';
+const UNTIL = 'ended then or earlier; now by default';
+
+deliveries
+  .command('list')
+  .description('list runs that ended, the latest first')
+  .option('--state <state>', 'pending, delivered or dead')
+  .option('--since <time>', `${SINCE}; 24h by default`)
+  .option('--until <time>', UNTIL)
+  .option('--json', 'all fields, as JSON')
+  .option(...FACADE)
+  .action(async ({ url, ...options }: ListOptions) => {
+    await runDeliveries({ name: 'list', ...options }, url);
+  });
+
+deliveries
+  .command('replay <flow-run-id>')
+  .description("tell the host again of a run's end, under the same webhook-id")
+  .option(...FACADE)
+  .action(async (flowRunId: string, { url }: { url?: string }) => {
+    await runDeliveries({ name: 'replay', flowRunId }, url);
+  });
+
+deliveries
+  .command('recover')
+  .description('tell the host again of all runs of a time that were not delivered')
+  .requiredOption('--since <time>', SINCE)
+  .option('--until <time>', UNTIL)
+  .option('--state <state>', 'only these: pending or dead; all: those that were delivered, too')
+  .option(...FACADE)
+  .action(async ({ url, ...options }: RecoverOptions) => {
+    await runDeliveries({ name: 'recover', ...options }, url);
+  });
+
+program
+  .command('flows')
+  .description('the example flows of flows/examples')
+  .command('deploy')
+  .description('deploy them with a schedule, or mend their deployments')
+  .option('--paused', 'without running them; also pauses those that are there')
+  .option('--no-paused', 'resume those that are paused, too')
+  .option('--only <name...>', 'these flows only')
+  .option('--pool <name>', 'work pool (DEFAULT_WORK_POOL_NAME)')
+  .option('--queue <name>', 'work queue (DEFAULT_WORK_QUEUE_NAME)')
+  .option('--interval <seconds>', 'between two runs', '300')
+  .action(async (flags: FlowsDeployFlags) => {
+    const config = await readConfig();
+    const { runFlowsDeploy } = await import('./process/flows-deploy.js');
+    process.exitCode = await runFlowsDeploy(flags, { config, root, say });
+  });
+
 program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
@@ -82,4 +142,17 @@ program.parseAsync().catch((error: unknown) => {
 async function readConfig(over: Record<string, string> = {}): Promise<Config> {
   await loadDotenv();
   return loadConfig({ ...process.env, ...over });
+}
+
+type ListOptions = { url?: string } & Omit<Extract<DeliveriesCommand, { name: 'list' }>, 'name'>;
+type RecoverOptions = { url?: string } & Omit<Extract<DeliveriesCommand, { name: 'recover' }>, 'name'>;
+
+async function runDeliveries(command: DeliveriesCommand, url: string | undefined): Promise<void> {
+  const config = await readConfig();
+  const { runDeliveriesCommand } = await import('./process/deliveries-command.js');
+  const { lineWriters } = await import('./process/local/progress.js');
+  // The first of several: all of them are accepted.
+  const apiKey = process.env['PROXY_API_KEY']?.split(',')[0]?.trim() || undefined;
+  const options = { config, root, url, apiKey, ...lineWriters(process.stdout) };
+  process.exitCode = await runDeliveriesCommand(command, options);
 }
