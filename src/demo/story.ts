@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { DemoError, type Facade } from './facade.js';
 import { flowRun, followRun } from './run.js';
@@ -19,6 +20,7 @@ export interface Undo {
 }
 
 const CRON = '0 3 * * *';
+const LOGS_WITHIN_MS = 10_000;
 const COMMANDS = [
   ['extract', "echo 'reading 3 rows'"],
   ['load', "echo 'wrote 3 rows'"],
@@ -88,13 +90,15 @@ export async function story(facade: Facade, options: StoryOptions, step: Step, u
 
   await step('read the logs', async () => {
     const shape = z.object({ logs: z.array(z.object({ message: z.string() })) });
-    const { logs } = await facade.call(shape, 'GET', `/proxy/flow_runs/logs/${runId}`);
-    for (const [, command] of COMMANDS) {
-      const text = command.slice("echo '".length, -1);
-      if (!logs.some(({ message }) => message.includes(text)))
-        throw new DemoError(`no log line says: ${text}`);
-      detail(text);
+    const wanted = COMMANDS.map(([, command]) => command.slice("echo '".length, -1));
+    // Prefect takes logs in batches: the last ones come after the run has ended.
+    for (const until = Date.now() + LOGS_WITHIN_MS; ; await sleep(options.pollIntervalMs ?? 250)) {
+      const { logs } = await facade.call(shape, 'GET', `/proxy/flow_runs/logs/${runId}`);
+      const missing = wanted.find((text) => !logs.some(({ message }) => message.includes(text)));
+      if (missing === undefined) break;
+      if (Date.now() > until) throw new DemoError(`no log line says: ${missing}`);
     }
+    for (const text of wanted) detail(text);
   });
 
   await step('find the run in the list of runs', async () => {
