@@ -59,6 +59,7 @@ export class Killer implements Passage {
   readonly met = new Map<string, number>(KILL_POINTS.map(({ name }) => [name, 0]));
   private position = 0;
   private armedAt = Date.now();
+  private lastKill = Date.now();
   private isArmed = true;
   private last: Promise<void> = Promise.resolve();
 
@@ -79,6 +80,11 @@ export class Killer implements Passage {
     return [...this.met.values()].reduce((sum, times) => sum + times, 0);
   }
 
+  /** Milliseconds since the facade was last killed, or came back from that. */
+  get waits(): number {
+    return this.isArmed ? Date.now() - this.lastKill : 0;
+  }
+
   /** A point that does not come is left for later. */
   skipAfter(milliseconds: number): void {
     if (this.isArmed && Date.now() - this.armedAt > milliseconds) this.next();
@@ -92,6 +98,7 @@ export class Killer implements Passage {
     this.last = this.kill().then(() => {
       this.next();
       this.isArmed = true;
+      this.lastKill = Date.now();
     });
     // Whoever waits until it is idle hears of it.
     this.last.catch(() => undefined);

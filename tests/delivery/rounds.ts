@@ -102,7 +102,6 @@ export const ROUNDS: Round[] = [
     name: 'facade-killed',
     about: 'the facade is killed before and after each step of settlement',
     limit: 'after a loss',
-    seconds: (quick) => KILL_POINTS.length * (quick ? 2 : 4),
     play: killFacade,
   },
   {
@@ -140,15 +139,17 @@ async function breakHost(scene: Scene, mode: HostMode, seconds: number): Promise
   if (mode === '500' && scene.host.refused === 0) scene.vain.push('the host was never asked');
 }
 
-/** Goes on until each step was met; what is not met when no run ends any more is a failure. */
+/** Runs end no faster than steps are met, so that there are some left for each; a step that is never met is a failure. */
 async function killFacade(scene: Scene): Promise<void> {
   const facade = scene.facades[0]!;
   const killer = new Killer(() => outage(scene, () => facade.restart()));
   scene.proxy.passage = scene.host.passage = killer;
-  const patience = scene.quick ? 3_000 : 6_000;
-  let overSince: number | undefined;
-  while (scene.share() < 1 || (!killer.isDone && Date.now() < overSince! + 2 * patience)) {
-    if (scene.share() === 1) overSince ??= Date.now();
+  const patience = scene.quick ? 4_000 : 8_000;
+  scene.beforeEnd = async () => {
+    const isAhead = () => !killer.isDone && scene.share() > (killer.kills + 2) / KILL_POINTS.length;
+    while (isAhead() && killer.waits < 2 * patience) await sleep(20);
+  };
+  while (scene.share() < 1 || (!killer.isDone && killer.waits < 2 * patience)) {
     killer.skipAfter(patience);
     await sleep(20);
   }
