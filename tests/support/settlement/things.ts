@@ -63,3 +63,44 @@ export async function exists(seed: Seed, path: string): Promise<boolean> {
     },
   );
 }
+
+/** The limit of a new tag. @returns the tag */
+export async function tagLimit(seed: Seed): Promise<string> {
+  const tag = `tag-${randomUUID()}`;
+  await seed.call('POST', '/concurrency_limits/', { tag, concurrency_limit: 100 });
+  return tag;
+}
+
+/** A task run takes its slots of tags, as Prefect's engine does. */
+export async function takeSlot(seed: Seed, tags: string[], taskRunId: string): Promise<void> {
+  await seed.call('POST', '/concurrency_limits/increment', { names: tags, task_run_id: taskRunId });
+}
+
+/** The task runs that hold slots of a tag. */
+export async function slotHolders(seed: Seed, tag: string): Promise<string[]> {
+  const limit = await seed.call('GET', `/concurrency_limits/tag/${tag}`);
+  return z.object({ active_slots: z.array(z.string()) }).parse(limit).active_slots;
+}
+
+interface Lease {
+  id: string;
+  /** Of the limit. */
+  name: string;
+}
+
+/** A lease of the only slot of a new global limit. */
+export async function lease(seed: Seed): Promise<Lease> {
+  const name = `limit-${randomUUID()}`;
+  await seed.call('POST', '/v2/concurrency_limits/', { name, limit: 1 });
+  const taken = await seed.call('POST', '/v2/concurrency_limits/increment-with-lease', {
+    names: [name],
+    slots: 1,
+    mode: 'concurrency',
+  });
+  return { id: z.object({ lease_id: z.string() }).parse(taken).lease_id, name };
+}
+
+export async function leaseIsHeld(seed: Seed, { name }: Lease): Promise<boolean> {
+  const limit = await seed.call('GET', `/v2/concurrency_limits/${name}`);
+  return z.object({ active_slots: z.number() }).parse(limit).active_slots > 0;
+}
