@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { WebSocket } from 'undici';
 import { afterEach, expect, it } from 'vitest';
 import { startMockOrchestrator, type MockOrchestrator } from './support/mock/index.js';
 
@@ -101,4 +103,66 @@ it('keeps numbers as they were written', async () => {
   const run = await fetch(`${url}/flow_runs/`, { method: 'POST', headers: json, body });
   expect(await run.text()).toContain('"parameters":{"big":123456789012345678901234567890,"float":8.0}');
   expect((await post(`${url}/flow_runs/filter`, {})).status).toBe(500);
+});
+
+/** A client of the events websocket, and what came: the auth message is answered, the filter is not. */
+async function listen(mock: MockOrchestrator, token: string | null = null) {
+  const socket = new WebSocket(`${mock.url.replace(/^http/, 'ws')}/events/out`, ['prefect']);
+  const received: string[] = [];
+  const closed = new Promise<number>((resolve) => {
+    socket.onclose = ({ code }) => {
+      resolve(code);
+    };
+  });
+  socket.onmessage = ({ data }) => {
+    const { event } = JSON.parse(String(data)) as { event?: { event: string } };
+    if (event !== undefined) received.push(event.event);
+  };
+  const opened = once(socket, 'open').catch(() => undefined);
+  await Promise.race([opened, closed]);
+  if (socket.readyState === WebSocket.OPEN) {
+    const until = new Date(Date.now() + 3_600_000).toISOString();
+    socket.send(JSON.stringify({ type: 'auth', token }));
+    socket.send(JSON.stringify({ type: 'filter', backfill: true, filter: { occurred: { until } } }));
+  }
+  return { socket, received, closed };
+}
+
+it('emits events of state changes, and loses them as a test wants', async () => {
+  const mock = await start();
+  const flow = (await (await post(`${mock.url}/flows/`, { name: 'f' })).json()) as { id: string };
+  const run = async (type: string) => {
+    await post(`${mock.url}/flow_runs/`, { flow_id: flow.id, state: { type } });
+  };
+  await run('PENDING');
+  const one = await listen(mock);
+  await expect.poll(() => mock.events.listening()).toBe(1);
+  mock.events.swallow(true);
+  await run('FAILED');
+  mock.events.swallow(false);
+  await run('RUNNING');
+  await expect.poll(() => one.received).toEqual(['prefect.flow-run.Pending', 'prefect.flow-run.Running']);
+
+  mock.events.cut();
+  expect(await one.closed).toBe(1006);
+  expect(mock.events.listening()).toBe(0);
+  mock.events.refuse(true);
+  expect(await (await listen(mock)).closed).toBe(1006);
+  mock.reset();
+  const two = await listen(mock);
+  await expect.poll(() => two.received).toEqual(['prefect.flow-run.Pending', 'prefect.flow-run.Running']);
+  const messages = 'x'.repeat(70_000);
+  await post(`${mock.url}/flow_runs/`, { flow_id: flow.id, state: { type: 'CRASHED', message: messages } });
+  await expect.poll(() => two.received.at(-1)).toBe('prefect.flow-run.Crashed');
+  two.socket.close();
+  expect(await two.closed).toBe(1005);
+});
+
+it('asks the events websocket for its token', async () => {
+  const mock = await start({ authString: 'admin:pass' });
+  for (const wrong of [null, 'x']) expect(await (await listen(mock, wrong)).closed).toBe(1008);
+  const { socket } = await listen(mock, 'admin:pass');
+  await expect.poll(() => mock.events.listening()).toBe(1);
+  socket.close();
+  await expect.poll(() => mock.events.listening()).toBe(0);
 });

@@ -1,16 +1,20 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startMockOrchestrator, type MockOrchestrator } from '../support/mock/index.js';
+import { eventScripts } from './parity/events.js';
+import { limitScripts } from './parity/limits.js';
+import { runScripts } from './parity/runs.js';
+import { type Body, type Script, type Send } from './parity/script.js';
+import { variableScripts } from './parity/variables.js';
 
 /** Sends the same requests to the mock and to the server of PREFECT_API_URL. Where they differ, the mock is wrong. */
 const live = process.env['PREFECT_API_URL'];
 
-type Body = Record<string, unknown>;
-type Send = (method: string, path: string, body?: unknown) => Promise<Body>;
 interface Answer {
   step: string;
-  status: number;
+  status?: number;
   shape: unknown;
+  retryAfter?: boolean;
 }
 
 describe.skipIf(live === undefined)('the mock orchestrator answers as the server does', () => {
@@ -31,8 +35,6 @@ describe.skipIf(live === undefined)('the mock orchestrator answers as the server
   });
 });
 
-type Script = (send: Send, tag: string) => Promise<void>;
-
 async function play(url: string, script: Script, tag: string): Promise<Answer[]> {
   const answers: Answer[] = [];
   const send: Send = async (method, path, body) => {
@@ -42,17 +44,21 @@ async function play(url: string, script: Script, tag: string): Promise<Answer[]>
     const text = await reply.text();
     const value = (text === '' ? null : JSON.parse(text)) as Body;
     const step = `${method} ${plain(path, tag)} ${plain(content ?? '', tag)}`;
-    const exact = EXACT.includes(path.split('/').at(-1) ?? '');
+    const exact = EXACT.includes(path.split('/').at(-1) ?? '') || EXACT_NOUNS.test(path);
     const shape = reply.ok && !exact ? shapeOf(unordered(path, value)) : plain(text, tag);
-    answers.push({ step, status: reply.status, shape });
+    answers.push({ step, status: reply.status, shape, retryAfter: reply.headers.has('retry-after') });
     return value;
   };
-  await script(send, tag);
+  const note = (step: string, shape: unknown) => {
+    answers.push({ step, shape });
+  };
+  await script(send, tag, { note, url });
   return answers;
 }
 
 /** Where the values are looked at too. */
 const EXACT = ['count', 'schedules'];
+const EXACT_NOUNS = /^\/(variables|(v2\/)?concurrency_limits)\//;
 
 /** SQLite answers 503 now and then. */
 async function patiently(ask: () => Promise<Response>): Promise<Response> {
@@ -98,6 +104,11 @@ function kind(value: unknown): string {
 const ghost = randomUUID();
 
 const SCRIPTS: Record<string, Script> = {
+  ...runScripts,
+  ...variableScripts,
+  ...limitScripts,
+  ...eventScripts,
+
   'system and router': async (send) => {
     await send('GET', '/health');
     await send('GET', '/admin/version');

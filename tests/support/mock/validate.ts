@@ -88,7 +88,12 @@ export function int(least?: number): Field<number> {
             type: 'int_parsing',
             msg: 'Input should be a valid integer, unable to parse string as an integer',
           }
-        : { type: 'int_type', msg: 'Input should be a valid integer' };
+        : typeof parsed === 'number'
+          ? {
+              type: 'int_from_float',
+              msg: 'Input should be a valid integer, got a number with a fractional part',
+            }
+          : { type: 'int_type', msg: 'Input should be a valid integer' };
     return refuse(problems, { type: problem.type, loc, msg: problem.msg, input }, 0);
   });
 }
