@@ -18,7 +18,8 @@ def run_dbt(task: dict[str, Any], log: Callable[[str], None]) -> list[str]:
     The profile is not written to the task's `profiles_dir`: that is shared by the runs of a project, and may be under
     version control. Raises CommandFailed where a command of dbt fails, TaskFailed where it can't be run.
     """
-    project_dir = task["project_dir"]
+    # Where it is relative, then to the working directory.
+    project_dir = str(Path(task.get("working_dir") or "", task["project_dir"]))
     name = profile_name(project_dir)
     warehouse = load_warehouse(task.get("env"))
     dbt = find_program("dbt")
