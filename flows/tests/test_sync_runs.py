@@ -67,7 +67,11 @@ def test_a_failure_can_be_read(client: SyncPrefectClient, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("status", "slug", "name", "result"),
-    [(0, "dbt-run", "Completed", ["done"]), (1, "dbt-test", "DBT_TEST_FAILED", ["done"]), (1, "dbt-run", "Failed", None)],
+    [
+        (0, "dbt-run", "Completed", ["done"]),
+        (1, "dbt-test", "DBT_TEST_FAILED", ["done"]),
+        (1, "dbt-run", "Failed", None),
+    ],
 )
 def test_a_dbt_task_runs_alone(
     client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
