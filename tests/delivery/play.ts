@@ -6,7 +6,7 @@ import type { Round } from './rounds.js';
 import { planLivingRuns, planRuns, type Run } from './runs.js';
 import type { Scene } from './scene.js';
 import { CLEANUP_GRACE, RECONCILE_INTERVAL, type Stage } from './stage.js';
-import { judge, percentile, type Verdict } from './verifier.js';
+import { judge, percentile, type Problem, type Verdict } from './verifier.js';
 
 export interface PlayOptions {
   runs: number;
@@ -18,7 +18,7 @@ export interface PlayOptions {
 export interface Result extends Verdict {
   round: Round;
   /** Everything that failed. */
-  problems: string[];
+  problems: Problem[];
   outages: number;
   /** Milliseconds that half of the state changes took at the orchestrator. */
   changeMs: number;
@@ -45,7 +45,8 @@ export async function play(stage: Stage, round: Round, options: PlayOptions): Pr
   try {
     return await Promise.race([playThrough(stage, round, options), hung]);
   } catch (error) {
-    const problem = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const problem = { kind: 'broken', text };
     return { ...NOTHING, round, problems: [problem], outages: 0, changeMs: NaN, limitMs: NaN, seconds: NaN };
   } finally {
     limit.abort();
@@ -113,7 +114,8 @@ async function playThrough(stage: Stage, round: Round, options: PlayOptions): Pr
   await driver.remove(runs.filter(({ course }) => course === 'lives'));
   for (const run of runs) stage.earlier.set(run.id, run);
   const seconds = (Date.now() - started) / 1000;
-  const problems = [...verdict.wrong, ...verdict.open, ...scene.vain];
+  const vain = scene.vain.map((text) => ({ kind: 'proves nothing', text }));
+  const problems = [...verdict.wrong, ...verdict.open, ...vain];
   const changeMs = percentile(
     driver.changes.toSorted((a, b) => a - b),
     0.5,

@@ -144,7 +144,7 @@ async function killFacade(scene: Scene): Promise<void> {
   const facade = scene.facades[0]!;
   const killer = new Killer(() => outage(scene, () => facade.restart()));
   scene.proxy.passage = scene.host.passage = killer;
-  const patience = scene.quick ? 4_000 : 8_000;
+  const patience = scene.quick ? 6_000 : 10_000;
   scene.beforeEnd = async () => {
     const isAhead = () => !killer.isDone && scene.share() > (killer.kills + 2) / KILL_POINTS.length;
     while (isAhead() && killer.waits < 2 * patience) await sleep(20);

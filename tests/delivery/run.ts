@@ -8,11 +8,10 @@ import { play, type PlayOptions, type Result } from './play.js';
 import { ensurePrefect } from './prefect-server.js';
 import { ROUNDS, type Round } from './rounds.js';
 import { Stage } from './stage.js';
-import { heading, row, summary } from './table.js';
+import { heading, problemLines, row, summary } from './table.js';
 
 const VERSIONS = ['3.8.8', '3.6.29'];
 const QUICK_RUNS = '60';
-const SHOWN_PROBLEMS = 12;
 const HELP = `npm run prove:delivery -- [options]
 
   --runs <n>        runs a round (1000; with --quick ${QUICK_RUNS})
@@ -79,9 +78,7 @@ async function prove(version: string, rounds: Round[], options: PlayOptions): Pr
     const result = await play(stage, round, options);
     results.push(result);
     say(row(version, result));
-    for (const problem of result.problems.slice(0, SHOWN_PROBLEMS)) say(`    ${problem}`);
-    const more = result.problems.length - SHOWN_PROBLEMS;
-    if (more > 0) say(`    and ${more} more`);
+    for (const problem of problemLines(result.problems)) say(`    ${problem}`);
     if (result.problems.length > 0) say(`    logs: ${logs}/${stage.options.name}-*`);
     if (!options.quick || result.problems.length > 0) {
       await stage.close();

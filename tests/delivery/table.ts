@@ -1,4 +1,7 @@
 import type { Result } from './play.js';
+import type { Problem } from './verifier.js';
+
+const SHOWN = 4;
 
 /** Times are milliseconds, but for `time`. */
 const COLUMNS: [title: string, width: number, of: (result: Result) => string | number][] = [
@@ -28,6 +31,16 @@ export function row(version: string, result: Result): string {
   const { round, problems } = result;
   const verdict = problems.length === 0 ? 'passed' : `FAILED (${problems.length})`;
   return `${line(version, round.name, (_, of) => String(of(result)))} ${verdict}`;
+}
+
+/** The problems of a round, a few of each kind. */
+export function problemLines(problems: Problem[]): string[] {
+  const kinds = new Map<string, string[]>();
+  for (const { kind, text } of problems) kinds.set(kind, [...(kinds.get(kind) ?? []), text]);
+  return [...kinds].flatMap(([kind, texts]) => {
+    const more = texts.length - SHOWN;
+    return [...texts.slice(0, SHOWN), ...(more > 0 ? [`${more} more like these (${kind})`] : [])];
+  });
 }
 
 /** The last line: what happened over all rounds. */

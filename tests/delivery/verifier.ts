@@ -20,10 +20,15 @@ export interface Evidence {
   limitMs: number;
 }
 
+export interface Problem {
+  kind: string;
+  text: string;
+}
+
 export interface Verdict {
   /** What is wrong; the longer one waits, the fewer `open` ones there should be. */
-  wrong: string[];
-  open: string[];
+  wrong: Problem[];
+  open: Problem[];
   /** Runs that ended, and how many of these ends the host knows of. */
   ended: number;
   delivered: number;
@@ -49,32 +54,37 @@ export function judge({ runs, earlier, deliveries, sights, outages, limitMs }: E
   const known = new Map([...earlier.values(), ...runs].map((run) => [run.id, run]));
   const first = new Map<string, Delivery>();
   const wrong = runs.flatMap((run) =>
-    run.complaints.map((complaint) => `${run.name} (${run.id}) ${complaint}`),
+    run.complaints.map((complaint) => ({ kind: 'driver', text: `${run.name} (${run.id}) ${complaint}` })),
   );
   for (const delivery of deliveries) {
     wrong.push(...faultsOf(delivery, known));
     if (!first.has(delivery.id)) first.set(delivery.id, delivery);
   }
-  const open: string[] = [];
+  const open: Problem[] = [];
   const latencies: number[] = [];
   const earlierEnds = { delivered: 0, of: 0 };
   const endedRuns = runs.filter(({ course }) => course !== 'lives');
   for (const run of endedRuns) {
     const final = run.ended.at(-1);
     if (!final) {
-      open.push(`${run.name} (${run.id}) has not ended`);
+      open.push({ kind: 'not ended', text: `${run.name} (${run.id}) has not ended` });
       continue;
     }
     const delivery = first.get(`${run.id}:${final.id}`);
     if (delivery) latencies.push(latency(final, delivery, outages, limitMs));
-    else open.push(`${run.name} (${run.id}), ${final.type} ${final.name}: not delivered`);
+    else
+      open.push({
+        kind: 'lost',
+        text: `${run.name} (${run.id}), ${final.type} ${final.name}: not delivered`,
+      });
     earlierEnds.of += run.ended.length - 1;
     earlierEnds.delivered += run.ended.slice(0, -1).filter(({ id }) => first.has(`${run.id}:${id}`)).length;
   }
   for (const run of sights ? runs : []) open.push(...leftOpen(run, sights!.get(run.id)));
   latencies.sort((a, b) => a - b);
   const p95 = percentile(latencies, 0.95);
-  if (p95 > limitMs) wrong.push(`95% were delivered within ${p95} ms: more than ${limitMs} ms`);
+  if (p95 > limitMs)
+    wrong.push({ kind: 'slow', text: `95% were delivered within ${p95} ms: more than ${limitMs} ms` });
   return {
     wrong,
     open,
@@ -89,41 +99,39 @@ export function judge({ runs, earlier, deliveries, sights, outages, limitMs }: E
 }
 
 /** A delivery has to name one end of one run, in its id and in its text. */
-function faultsOf({ id, text, faults }: Delivery, known: ReadonlyMap<string, Run>): string[] {
-  const wrong = faults.map((fault) => `delivery ${id}: ${fault}`);
+function faultsOf({ id, text, faults }: Delivery, known: ReadonlyMap<string, Run>): Problem[] {
+  const problem = (kind: string, what: string) => ({ kind, text: `delivery ${id}: ${what}` });
+  const wrong = faults.map((fault) => problem('form', fault));
   const [runId = '', stateId = ''] = id.split(':');
   const run = known.get(runId);
   const state = run?.ended.find((one) => `${runId}:${one.id}` === id);
-  if (!run) return [...wrong, `delivery ${id}: there is no such run`];
-  if (run.course === 'lives') return [...wrong, `delivery ${id}: the run has not ended`];
-  if (!state) return [...wrong, `delivery ${id}: the run has no terminal state ${stateId}`];
+  if (!run) return [...wrong, problem('id', 'there is no such run')];
+  if (run.course === 'lives') return [...wrong, problem('id', 'the run has not ended')];
+  if (!state) return [...wrong, problem('id', `the run has no terminal state ${stateId}`)];
   const names = [state.name, TYPE_NAMES[state.type]];
   if (!names.some((name) => text === `Flow run ${run.name} with id ${runId} entered state ${name}`))
-    wrong.push(`delivery ${id}: the text is of something else: ${text}`);
+    wrong.push(problem('text', `the text is of something else: ${text}`));
   return wrong;
 }
 
 /** What is still to be done for a run, or should not have been done to one that lives. */
-function leftOpen(run: Run, sight: Sight | undefined): string[] {
-  const who = `${run.name} (${run.id})`;
-  if (!sight) return [`${who} is gone from the orchestrator`];
+function leftOpen(run: Run, sight: Sight | undefined): Problem[] {
+  const problem = (kind: string, what: string) => ({ kind, text: `${run.name} (${run.id}) ${what}` });
+  if (!sight) return [problem('gone', 'is gone from the orchestrator')];
+  const { blocks, deployments, leases, slotHolders } = run.held;
+  const held = [blocks, deployments, leases, slotHolders].flat().length;
+  const final = run.ended.at(-1);
   if (run.course === 'lives') {
-    const held = Object.values(run.held as unknown as Record<string, string[]>).flat().length;
-    return sight.holds.length < held
-      ? [`${who} lives, and has only this left: ${sight.holds.join(', ')}`]
-      : [];
+    const isWhole = sight.holds.length === held;
+    return isWhole ? [] : [problem('taken', `lives, and has only this left: ${sight.holds.join(', ')}`)];
   }
-  const open = sight.holds.map(
-    (one) => `${who} ended ${run.ended.at(-1)?.type ?? ''} and still holds ${one}`,
-  );
-  const final = run.ended.at(-1)?.id;
-  if (final !== undefined && sight.stateId !== final)
-    open.push(`${who} is in another state than it was given`);
+  const open = sight.holds.map((one) => problem('held', `ended ${final?.type ?? ''} and still holds ${one}`));
+  if (final && sight.stateId !== final.id)
+    open.push(problem('state', 'is in another state than it was given'));
   for (const label of ['prefect-proxy.settled', 'prefect-proxy.cleaned']) {
-    if (sight.labels[label] === final) continue;
-    open.push(
-      `${who}: label ${label} is ${JSON.stringify(sight.labels[label])}, and the state ${final ?? ''}`,
-    );
+    const value = JSON.stringify(sight.labels[label]);
+    if (sight.labels[label] !== final?.id)
+      open.push(problem(label, `label ${label} is ${value}, the state ${final?.id ?? 'none'}`));
   }
   return open;
 }
