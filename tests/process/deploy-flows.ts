@@ -1,6 +1,5 @@
 import { loadConfig } from '../../src/config.js';
 import { runFlowsDeploy, type FlowsDeployFlags } from '../../src/process/flows-deploy.js';
-import { tempDir } from './fixtures.js';
 
 /** The names of the example flows. */
 export const NAMES = [
@@ -20,6 +19,6 @@ export async function deployFlows(
   const lines: string[] = [];
   const config = loadConfig({ PREFECT_API_URL: apiUrl, PREFECT_API_RETRY_DELAY: '0.01', ...env });
   const say = (line: string) => lines.push(line);
-  const code = await runFlowsDeploy({ interval: '300', ...flags }, { config, root: tempDir(), say });
+  const code = await runFlowsDeploy({ interval: '300', ...flags }, { config, root: '/no/project', say });
   return { code, lines, text: lines.join('\n') };
 }
