@@ -92,11 +92,12 @@ export async function story(facade: Facade, options: StoryOptions, step: Step, u
     const shape = z.object({ logs: z.array(z.object({ message: z.string() })) });
     const wanted = COMMANDS.map(([, command]) => command.slice("echo '".length, -1));
     // Prefect takes logs in batches: the last ones come after the run has ended.
-    for (const until = Date.now() + LOGS_WITHIN_MS; ; await sleep(options.pollIntervalMs ?? 250)) {
+    for (const until = Date.now() + LOGS_WITHIN_MS; ;) {
       const { logs } = await facade.call(shape, 'GET', `/proxy/flow_runs/logs/${runId}`);
       const missing = wanted.find((text) => !logs.some(({ message }) => message.includes(text)));
       if (missing === undefined) break;
       if (Date.now() > until) throw new DemoError(`no log line says: ${missing}`);
+      await sleep(options.pollIntervalMs ?? 250);
     }
     for (const text of wanted) detail(text);
   });

@@ -5,14 +5,41 @@ import { nothing, plain } from './parse.js';
 import { path } from './path.js';
 
 const tagLimit = z.object({ id: z.string(), tag: z.string(), active_slots: z.array(z.string()) });
+const oneTagLimit = plain(tagLimit);
 const tagLimits = plain(z.array(tagLimit));
 export type TagLimit = z.input<typeof tagLimit>;
 
-/** More tags than any server has limits for. */
+const globalLimits = plain(z.array(z.object({ id: z.string(), name: z.string(), active_slots: z.number() })));
+
+/** The limit of a tag is a global limit of this name. */
+const TAG = 'tag:';
+/** More limits than any server has. */
 const LIST_CEILING = 10_000;
 
-/** `POST /concurrency_limits/filter`, all pages: the limits of tags, each with the task runs that hold its slots. */
-export async function listTagLimits(api: PrefectSession, size: PageSize): Promise<TagLimit[]> {
+/**
+ * The limits of tags that are held now, each with the task runs that hold its slots: `POST /v2/concurrency_limits/filter`,
+ * all pages, and `GET /concurrency_limits/tag/{tag}` for those. Prefect's own list of tag limits cannot be paged: it
+ * counts other limits and then leaves them out (3.6.29 and 3.8.8). Servers that know tags only there have none in the first.
+ */
+export async function listHeldTags(api: PrefectSession, size: PageSize): Promise<TagLimit[]> {
+  const fetchPage = (limit: number, offset: number) =>
+    api.post(path`/v2/concurrency_limits/filter`, {
+      body: { limit, offset },
+      retry: 'read',
+      parse: globalLimits,
+    });
+  const { rows } = await readPages(size, fetchPage, { ceiling: LIST_CEILING });
+  const tags = rows.filter(({ name }) => name.startsWith(TAG));
+  if (tags.length === 0) return listOldTags(api, size);
+  const held = tags.filter((limit) => limit.active_slots > 0);
+  return Promise.all(held.map(({ name }) => readTag(api, name.slice(TAG.length))));
+}
+
+async function readTag(api: PrefectSession, tag: string): Promise<TagLimit> {
+  return api.get(path`/concurrency_limits/tag/${tag}`, { retry: 'read', parse: oneTagLimit });
+}
+
+async function listOldTags(api: PrefectSession, size: PageSize): Promise<TagLimit[]> {
   const fetchPage = (limit: number, offset: number) =>
     api.post(path`/concurrency_limits/filter`, { body: { limit, offset }, retry: 'read', parse: tagLimits });
   return (await readPages(size, fetchPage, { ceiling: LIST_CEILING })).rows;

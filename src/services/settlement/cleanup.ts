@@ -43,7 +43,7 @@ export async function releaseSlots(api: PrefectSession, size: PageSize, run: End
 }
 
 async function releaseTagSlots(api: PrefectSession, size: PageSize, flowRunId: string): Promise<void> {
-  const limits = await concurrency.listTagLimits(api, size);
+  const limits = await concurrency.listHeldTags(api, size);
   const holders = [...new Set(limits.flatMap((limit) => limit.active_slots))];
   if (holders.length === 0) return;
   const ours = await idsWithin(api, size, holders, await inlineFamily(api, size, flowRunId));
