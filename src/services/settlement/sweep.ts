@@ -36,13 +36,15 @@ export async function* sweep(
     if (!page.isFull) return;
     const last = page.rows.at(-1)?.end_time;
     // As many runs as a page has ended at the same microsecond: only an offset leads past them.
-    if (last === undefined || last === until) offset += page.rows.length;
+    if (last === undefined || last === until) offset += page.read;
     else [until, offset] = [last, 0];
   }
 }
 
 interface Range {
   rows: EndedRun[];
+  /** Rows that were passed, those that cannot be shown included. */
+  read: number;
   isFull: boolean;
 }
 
@@ -59,17 +61,21 @@ async function readRange(
   try {
     const { from, until, size } = options;
     const rows = await listEnded(session(), size, { from, until, offset, limit });
-    return { rows, isFull: rows.length >= Math.min(limit, size.pageSize) };
+    return { rows, read: rows.length, isFull: rows.length >= Math.min(limit, size.pageSize) };
   } catch (error) {
     if (!(error instanceof UpstreamError && error.status === 500)) throw error;
     if (limit === 1) {
       options.onUnreadable(options.until);
-      return { rows: [], isFull: true };
+      return { rows: [], read: 1, isFull: true };
     }
     const half = Math.floor(limit / 2);
     const first = await readRange(session, options, offset, half);
     if (!first.isFull) return first;
     const second = await readRange(session, options, offset + half, limit - half);
-    return { rows: [...first.rows, ...second.rows], isFull: second.isFull };
+    return {
+      rows: [...first.rows, ...second.rows],
+      read: first.read + second.read,
+      isFull: second.isFull,
+    };
   }
 }
