@@ -6,9 +6,12 @@ import { separatePath } from './http/routing.js';
 import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
 import type { PrefectClient } from './prefect/client.js';
+import { STATE_TYPES } from './prefect/run-states.js';
+import { EventStream } from './prefect/event-stream.js';
 import { addAirbyteRoutes, addSecretRoutes } from './routes/blocks.js';
 import { addDeliveryRoutes } from './routes/deliveries.js';
 import { addDeploymentRoutes } from './routes/deployments.js';
+import { addFollowRoutes } from './routes/follow.js';
 import { addFlowRunListRoutes, addFlowRunRoutes } from './routes/flow-runs.js';
 import { addRunDetailRoutes } from './routes/run-details.js';
 import { addSystemRoutes } from './routes/system.js';
@@ -16,6 +19,8 @@ import { addWebhookRoutes } from './routes/webhooks.js';
 import type { RouteContext } from './routes/context.js';
 import { BlockTypes } from './services/block-types.js';
 import { deploymentDefaults } from './services/deployment-defaults.js';
+import { RunFeeds } from './services/follow/feeds.js';
+import { RunWatch, type RunWatchOptions } from './services/follow/run-watch.js';
 import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
 
@@ -25,18 +30,28 @@ export interface AppDeps {
   logger: Logger;
   /** Takes what the webhook hears. */
   hint: OnHint;
+  /** Aborted when the service ends: those who wait for a run are answered at once. */
+  closing?: AbortSignal;
 }
 
 /** The whole HTTP surface. Listens to nothing, reads no environment: what it needs is passed in. */
-export function createApp({ config, client, logger, hint }: AppDeps): App {
+export function createApp({ config, client, logger, hint, closing }: AppDeps): App {
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
   const router = new Router(app, { client, logger, maxBodyBytes: config.MAX_BODY_BYTES });
   router.addOwn('/healthz', () => '{"status":"ok"}');
+  const limits = { size: client, ceiling: config.LIST_CEILING };
+  const poller = new RunPoller();
+  const watch = runWatch(config, client, poller, logger);
+  closing?.addEventListener('abort', () => {
+    watch.close();
+  });
   addRoutes({
     router,
-    limits: { size: client, ceiling: config.LIST_CEILING },
+    limits,
     blockTypes: new BlockTypes(),
-    poller: new RunPoller(),
+    poller,
+    runWatch: watch,
+    feeds: new RunFeeds({ client, limits, watch }),
     deploymentDefaults: deploymentDefaults(config),
     notifications: {
       keys: config.PREFECT_NOTIFICATIONS_WEBHOOK_KEY,
@@ -52,6 +67,24 @@ export function createApp({ config, client, logger, hint }: AppDeps): App {
   return app;
 }
 
+/** What tells those who wait that a run has changed. Its connection is there only while somebody waits. */
+function runWatch(config: Config, client: PrefectClient, poller: RunPoller, logger: Logger): RunWatch {
+  const hear: RunWatchOptions['hear'] = ({ onChange, onState }) =>
+    new EventStream({
+      apiUrl: config.PREFECT_API_URL ?? '',
+      apiKey: config.PREFECT_API_KEY,
+      authString: config.PREFECT_API_AUTH_STRING,
+      stateTypes: STATE_TYPES,
+      backfill: false,
+      onEnded: onState,
+      onChange: (isOpen, reason) => {
+        if (!isOpen) logger.warn('event stream of those who wait', { open: false, reason });
+        onChange(isOpen);
+      },
+    });
+  return new RunWatch({ client, poller, hear });
+}
+
 /** In the order of the existing proxy: where two patterns match a path, the first one counts. */
 function addRoutes(context: RouteContext): void {
   addAirbyteRoutes(context);
@@ -63,6 +96,7 @@ function addRoutes(context: RouteContext): void {
   addSystemRoutes(context);
   addWebhookRoutes(context);
   addDeliveryRoutes(context);
+  addFollowRoutes(context);
 }
 
 /** Why this facade tells no host that a run has ended. */

@@ -86,7 +86,8 @@ describe('/openapi.json', () => {
 
   it('has a schema and an example of each request and each success', () => {
     const found = complaints(({ requestBody, responses }, _path, method) => {
-      const media = (content?: Record<string, Media>) => content?.['application/json'] ?? {};
+      const media = (content?: Record<string, Media>) =>
+        content?.['application/json'] ?? content?.['text/event-stream'] ?? {};
       const success = media(responses['200']?.content);
       const request = media(requestBody?.content);
       const hasBody = requestBody !== undefined;
@@ -103,7 +104,7 @@ describe('/openapi.json', () => {
 
   it('has a schema of each error, and the errors that every route can answer', () => {
     const found = complaints(({ responses }, path) => {
-      const errors = Object.entries(responses).filter(([status]) => status !== '200');
+      const errors = Object.entries(responses).filter(([status]) => !status.startsWith('2'));
       const needed = ['422', '500', '502', '503', '504'];
       return [
         ...errors

@@ -15,6 +15,12 @@ export interface Contract<I extends InputShape> {
   tag: string;
   input: z.ZodObject<I>;
   reply: z.ZodType;
+  /** Where the reply is no JSON; the schema is then that of its text. */
+  replyType?: 'text/event-stream';
+  /** Headers of the reply, with what each means. */
+  replyHeaders?: Record<string, string>;
+  /** What a 204 means, where the route answers it. */
+  noContent?: string;
   example: { reply: unknown; body?: unknown };
   /** What `detail` says when the orchestrator fails or refuses. */
   failure: Failure;

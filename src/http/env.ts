@@ -10,3 +10,12 @@ export function requestHeader(c: Context<Env>, name: string): string | undefined
   const value = c.env.incoming?.headers[name];
   return c.env.incoming ? (Array.isArray(value) ? value[0] : value) : c.req.header(name);
 }
+
+/** A signal that is aborted when the connection of a request closes: the host has hung up, or has its reply. */
+export function hangUpSignal(c: Context<Env>): AbortSignal {
+  const gone = new AbortController();
+  c.env.outgoing?.once('close', () => {
+    gone.abort();
+  });
+  return gone.signal;
+}

@@ -99,9 +99,25 @@ function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig 
     responses: {
       200: {
         description: 'Done',
-        content: { 'application/json': { schema: contract.reply, example: contract.example.reply } },
+        ...(contract.replyHeaders ? { headers: headersOf(contract.replyHeaders) } : {}),
+        content: {
+          [contract.replyType ?? 'application/json']: {
+            schema: contract.reply,
+            example: contract.example.reply,
+          },
+        },
       },
+      ...(contract.noContent ? { 204: { description: contract.noContent } } : {}),
       ...Object.fromEntries(errors.map((status) => [status, error(status)])),
     },
   };
+}
+
+function headersOf(described: Record<string, string>) {
+  return Object.fromEntries(
+    Object.entries(described).map(([name, description]) => [
+      name,
+      { description, schema: { type: 'string' as const } },
+    ]),
+  );
 }

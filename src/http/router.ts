@@ -7,7 +7,8 @@ import type { PrefectClient, PrefectSession } from '../prefect/client.js';
 import { NO_SUCH_ID } from '../schemas/lax.js';
 import { fastApiBody, jsonBody, readBytes } from './body.js';
 import type { Contract, InputShape } from './contract.js';
-import { requestHeader, type Env } from './env.js';
+import { hangUpSignal, requestHeader, type Env } from './env.js';
+import { EventStreamReply } from './event-stream.js';
 import { failureOf } from './failure.js';
 import { keyCheck } from './keys.js';
 import { describeRoute } from './openapi.js';
@@ -22,10 +23,17 @@ export class RawJson {
   constructor(readonly text: string) {}
 }
 
+/** A reply without a body: 204. */
+export const NO_CONTENT = Symbol('no content');
+
 export interface Call {
   prefect: PrefectSession;
   /** Says in the reply's headers that a ceiling cut the list. */
   cut: (rows: { cutAt?: number }) => void;
+  /** Sets a header of the reply, where it is no error. */
+  setHeader: (name: string, value: string) => void;
+  /** A signal that is aborted when the host hangs up. */
+  hangUp: () => AbortSignal;
   /** The size of the request's body; 0 where the route reads none. */
   bodyBytes: number;
 }
@@ -70,6 +78,9 @@ export class Router {
       const cut: Call['cut'] = ({ cutAt }) => {
         if (cutAt !== undefined) about.replyHeaders[CUT_HEADER] = String(cutAt);
       };
+      const setHeader: Call['setHeader'] = (name, value) => {
+        about.replyHeaders[name] = value;
+      };
       try {
         const query = hasQuery ? Object.fromEntries(new URL(c.req.url).searchParams) : undefined;
         const bytes = hasBody ? await readBytes(c, maxBodyBytes) : undefined;
@@ -81,7 +92,11 @@ export class Router {
             ? Object.fromEntries(headerNames.map((name) => [name, requestHeader(c, name)]))
             : undefined;
         const given = checked(contract.input, { path, query, header, body });
-        const reply = await handler(given, { prefect, cut, bodyBytes: bytes?.byteLength ?? 0 });
+        const hangUp = () => hangUpSignal(c);
+        const bodyBytes = bytes?.byteLength ?? 0;
+        const reply = await handler(given, { prefect, cut, setHeader, hangUp, bodyBytes });
+        if (reply instanceof EventStreamReply) return reply;
+        if (reply === NO_CONTENT) return null;
         return reply instanceof RawJson ? reply.text : stringifyJson(reply);
       } catch (error) {
         throw failureOf(error, contract.failure, path);

@@ -6,6 +6,7 @@ import type { Logger, LogFields } from '../logger.js';
 import type { PrefectSession } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
 import { requestHeader, type Env } from './env.js';
+import { EVENT_STREAM_HEADERS, EventStreamReply, eventStreamBody } from './event-stream.js';
 
 /** What a handler tells about its request beside the reply. */
 export interface Served {
@@ -13,48 +14,63 @@ export interface Served {
   replyHeaders: Record<string, string>;
 }
 
+type ReplyBody = string | EventStreamReply | null;
+
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 /**
  * Serves one request: gives it an id, makes the reply or the error body, writes its one log line. Around each handler
  * rather than a middleware: without one, Hono calls a handler directly.
  * @param route the pattern, for the log: never the path, which holds ids and names
- * @param handler makes the JSON text of the reply
+ * @param handler makes the JSON text of the reply, or a stream of events, whose line is written at its end; null: 204
  */
 export function served(
   logger: Logger,
   route: string,
-  handler: (c: Context<Env>, served: Served) => string | Promise<string>,
+  handler: (c: Context<Env>, served: Served) => ReplyBody | Promise<ReplyBody>,
 ): (c: Context<Env>) => Promise<Response> {
   return async (c) => {
     const started = performance.now();
     const requestId = requestIdOf(c);
     const about: Served = { replyHeaders: {} };
     let status = 200;
-    let text: string;
+    let body: ReplyBody;
     let cause: LogFields | undefined;
     try {
-      text = await handler(c, about);
+      body = await handler(c, about);
+      if (body === null) status = 204;
     } catch (error) {
       const reply = errorReply(error, requestId);
       ({ status, headers: about.replyHeaders } = reply);
-      text = stringifyJson(reply.body);
+      body = stringifyJson(reply.body);
       cause = causeOf(error instanceof AppError ? error.cause : error);
     }
-    logger[status >= 500 ? 'error' : 'info']('request', {
-      method: c.req.method,
-      route,
-      status,
-      ms: round(performance.now() - started),
-      upstream_calls: about.upstream?.calls ?? 0,
-      upstream_ms: round(about.upstream?.milliseconds ?? 0),
-      org: requestHeader(c, 'x-ddp-org')?.slice(0, 128),
-      request_id: requestId,
-      ...cause,
-    });
+    const log = (why: LogFields | undefined) => {
+      logger[status >= 500 ? 'error' : 'info']('request', {
+        method: c.req.method,
+        route,
+        status,
+        ms: round(performance.now() - started),
+        upstream_calls: about.upstream?.calls ?? 0,
+        upstream_ms: round(about.upstream?.milliseconds ?? 0),
+        org: requestHeader(c, 'x-ddp-org')?.slice(0, 128),
+        request_id: requestId,
+        ...why,
+      });
+    };
+    if (body instanceof EventStreamReply) {
+      const stream = eventStreamBody(body, {
+        onEnd: (error) => {
+          log(causeOf(error));
+        },
+        onStall: () => c.env.outgoing?.destroy(),
+      });
+      return new Response(stream, { headers: { ...EVENT_STREAM_HEADERS, 'x-request-id': requestId } });
+    }
+    log(cause);
     // The headers are a plain object, which the server writes as it is; a `Headers` is made into one first.
     const headers = { 'content-type': 'application/json', 'x-request-id': requestId, ...about.replyHeaders };
-    return new Response(text, { status, headers });
+    return new Response(body, { status, headers });
   };
 }
 

@@ -1,6 +1,8 @@
 import type { Router } from '../http/router.js';
 import type { BlockTypes } from '../services/block-types.js';
 import type { DeploymentDefaults } from '../services/deployments.js';
+import type { RunFeeds } from '../services/follow/feeds.js';
+import type { RunWatch } from '../services/follow/run-watch.js';
 import type { RunPoller } from '../services/poll.js';
 import type { ListLimits } from '../services/rows.js';
 import type { Delivering } from './deliveries.js';
@@ -12,6 +14,8 @@ export interface RouteContext {
   limits: ListLimits;
   blockTypes: BlockTypes;
   poller: RunPoller;
+  runWatch: RunWatch;
+  feeds: RunFeeds;
   deploymentDefaults: DeploymentDefaults;
   notifications: Notifications;
   delivering: Delivering;

@@ -260,6 +260,35 @@ export const ROUTES: RouteCase[] = [
     detail: fetchRun('run'),
   },
   {
+    id: 'waitForRun',
+    method: 'GET',
+    pattern: '/proxy/v1/flow_runs/{flow_run_id}/wait',
+    path: (good) => `/proxy/v1/flow_runs/${good.run}/wait?timeout=0`,
+    detail: fetchRun('run'),
+  },
+  {
+    id: 'pollRuns',
+    method: 'POST',
+    pattern: '/proxy/v1/flow_runs/poll',
+    path: () => '/proxy/v1/flow_runs/poll',
+    body: (good) => ({ ids: [good.run, good.queuedRun] }),
+    detail: 'failed to fetch flow_runs',
+  },
+  {
+    id: 'getRunResult',
+    method: 'GET',
+    pattern: '/proxy/v1/flow_runs/{flow_run_id}/result',
+    path: (good) => `/proxy/v1/flow_runs/${good.run}/result`,
+    detail: fetchRun('run'),
+  },
+  {
+    id: 'explainRun',
+    method: 'GET',
+    pattern: '/proxy/v1/flow_runs/{flow_run_id}/explain',
+    path: (good) => `/proxy/v1/flow_runs/${good.run}/explain`,
+    detail: fetchRun('run'),
+  },
+  {
     id: 'deleteRun',
     method: 'DELETE',
     pattern: '/proxy/flow_runs/{flow_run_id}',
@@ -329,7 +358,13 @@ export const ROUTES: RouteCase[] = [
 ];
 
 /** Routes that never ask the orchestrator, or ask it only where a host is configured, and have tests of their own. */
-export const OTHER_ROUTES = ['raiseError', 'receiveNotification', 'replayDelivery', 'recoverDeliveries'];
+export const OTHER_ROUTES = [
+  'raiseError',
+  'receiveNotification',
+  'replayDelivery',
+  'recoverDeliveries',
+  'followRun',
+];
 
 export function detailOf(route: RouteCase, good: Good): string {
   return typeof route.detail === 'string' ? route.detail : route.detail(good);
@@ -355,6 +390,7 @@ export async function makeGood(host: Host, seed: Seed): Promise<Good> {
   const run = await seed.flowRun({ deploymentId: deployment, states: [COMPLETED] });
   await seed.taskRun(run, 'step', [COMPLETED]);
   await seed.logs([{ flowRunId: run, message: 'hello' }]);
+  await seed.result(run, [{ seq: 1, result: ['hello'] }]);
   return {
     name,
     server: server.blockName,

@@ -8,9 +8,9 @@ import {
   matchTaskRun,
 } from './filters.js';
 import { compare } from './flows.js';
-import { type Obj } from './json.js';
+import { type Obj, float } from './json.js';
 import { scheduleView } from './schedules.js';
-import { type Deployment, type State } from './state.js';
+import { type Deployment, type FlowRun, type State } from './state.js';
 import { formatOptional, formatTime, now } from './time.js';
 
 export function deploymentView(state: State, deployment: Deployment): Obj {
@@ -28,7 +28,7 @@ export function deploymentView(state: State, deployment: Deployment): Obj {
     paused: item.paused,
     schedules: item.schedules.map((schedule) => scheduleView(item, schedule)),
     concurrency_limit: null,
-    global_concurrency_limit: null,
+    global_concurrency_limit: limitView(state, item),
     concurrency_options: null,
     job_variables: item.jobVariables,
     parameters: item.parameters,
@@ -48,6 +48,23 @@ export function deploymentView(state: State, deployment: Deployment): Obj {
     work_pool_name: pool?.name ?? null,
     status: item.status,
     enforce_parameter_schema: item.enforceSchema,
+  };
+}
+
+/** As the servers write it; a run holds a slot from PENDING to its end. */
+function limitView(state: State, { id, limit, created, updated }: Deployment): Obj | null {
+  if (limit === null) return null;
+  const holds = ({ deploymentId, state: now }: FlowRun) =>
+    deploymentId === id && ['PENDING', 'RUNNING', 'CANCELLING'].includes(now?.type ?? '');
+  return {
+    id,
+    created: formatTime(created),
+    updated: formatTime(updated),
+    active: true,
+    name: `deployment:${id}`,
+    limit,
+    active_slots: [...state.flowRuns.values()].filter(holds).length,
+    slot_decay_per_second: float(0),
   };
 }
 

@@ -21,12 +21,13 @@ import {
   optional,
   text,
   uuid,
+  whole,
 } from './validate.js';
 
 const common = {
   version: optional(text),
   description: optional(text),
-  concurrency_limit: optional(anything),
+  concurrency_limit: optional(whole({ gt: 0 })),
   concurrency_options: optional(anything),
   global_concurrency_limit_id: optional(uuid),
   parameter_openapi_schema: optional(dict),
@@ -108,6 +109,7 @@ export function upsert(state: State, wanted: Create): Reply {
     entrypoint: wanted.entrypoint ?? old.entrypoint ?? null,
     status: old.status ?? 'NOT_READY',
     enforceSchema: wanted.enforce_parameter_schema ?? old.enforceSchema ?? true,
+    limit: wanted.concurrency_limit ?? old.limit ?? null,
   };
   state.deployments.set(deployment.id, deployment);
   const view = deploymentView(state, deployment);
@@ -146,6 +148,7 @@ export function patch(state: State, deployment: Deployment, wanted: Update, raw:
     if (key in given) deployment[key] = wanted[key];
   }
   if ('pull_steps' in given) deployment.pullSteps = wanted.pull_steps;
+  if ('concurrency_limit' in given) deployment.limit = wanted.concurrency_limit;
   deployment.updated = nowMillis();
 }
 

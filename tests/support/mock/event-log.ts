@@ -2,12 +2,24 @@ import { randomUUID } from 'node:crypto';
 import { type Automation } from './automations.js';
 import { eventFilter, eventTest } from './event-filter.js';
 import { type Event, type NewEvent, eventView } from './events.js';
-import { type Call, type Route, route } from './http.js';
+import { type Call, type Route, noContent, route } from './http.js';
 import { type Obj, isObj } from './json.js';
 import { isFinal } from './run-states.js';
 import { STATE_TYPES, type State } from './state.js';
 import { now } from './time.js';
-import { type Out, defaulted, optional, params, whole } from './validate.js';
+import {
+  type Out,
+  defaulted,
+  dict,
+  list,
+  model,
+  optional,
+  params,
+  text,
+  time,
+  uuid,
+  whole,
+} from './validate.js';
 
 const most = 50;
 const filter = params({
@@ -15,6 +27,17 @@ const filter = params({
   limit: defaulted(whole({ ge: 0, le: most }), () => most),
 });
 type Wanted = Out<typeof filter>;
+const emitted = list(
+  model({
+    occurred: time,
+    event: text,
+    resource: dict,
+    related: defaulted(list(dict), () => []),
+    payload: defaulted(dict, () => ({})),
+    id: uuid,
+    follows: optional(uuid),
+  }),
+);
 
 /**
  * `/events/filter`: state changes of flow runs, and what automations made of them. A real server acts and lists a
@@ -45,6 +68,10 @@ export function eventLogRoutes(state: State, automations: Map<string, Automation
       const wanted = await call.read(filter);
       await act();
       return answer(call, wanted, 0);
+    }),
+    route('post', '/events', async (call) => {
+      for (const event of await call.read(emitted)) state.events.add(event);
+      return noContent();
     }),
     route('get', '/events/filter/next', (call) => {
       const token = Buffer.from(call.query.get('page-token') ?? '', 'base64').toString();

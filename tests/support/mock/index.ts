@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Access, type AccessOptions, access } from './access.js';
+import { artifactRoutes } from './artifacts.js';
 import { type Automation, automationRoutes } from './automations.js';
 import { blockTypeRoutes } from './block-types.js';
 import { blockRoutes } from './blocks.js';
@@ -16,6 +17,7 @@ import { ORIGIN, type Route, respond } from './http.js';
 import { logRoutes } from './logs.js';
 import { notificationPolicyRoutes } from './notification-policies.js';
 import { answer } from './router.js';
+import { runHistoryRoutes } from './run-history.js';
 import { State } from './state.js';
 import { addStockBlocks } from './stock-blocks.js';
 import { addStockWebhookBlock } from './stock-webhook-block.js';
@@ -87,6 +89,8 @@ function allRoutes(state: State): Route[] {
     ...systemRoutes(state),
     ...flowRoutes(state),
     ...flowRunRoutes(state),
+    ...runHistoryRoutes(state),
+    ...artifactRoutes(state),
     ...graphRoutes(state),
     ...taskRunRoutes(state),
     ...logRoutes(state),

@@ -123,6 +123,8 @@ export interface Deployment extends Row {
   entrypoint: string | null;
   status: 'READY' | 'NOT_READY';
   enforceSchema: boolean;
+  /** Runs at a time. */
+  limit: number | null;
 }
 
 export interface WorkPool extends Row {
