@@ -216,7 +216,7 @@ describe('Slots that Prefect leaves held', () => {
     expect(await blockIsThere(block)).toBe(true);
   });
 
-  it.skip('are freed among more limits than fit on a page', async () => {
+  it('are freed among more limits than fit on a page', async () => {
     await rig.close();
     rig = await startRig({ pageLimit: 5 });
     settling = rig.start();

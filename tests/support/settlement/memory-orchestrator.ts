@@ -40,6 +40,8 @@ export class MemoryOrchestrator {
   readonly held = new Map<string, string>();
   /** Task runs that hold a slot of a tag, each with its flow run. */
   readonly slots = new Map<string, string>();
+  /** Runs that make every list with them a 500, as those with a broken label do. */
+  readonly poisoned = new Set<string>();
   readonly variables = new Map<string, unknown>();
   /** What was taken from a run that lives or that may still be retried. */
   readonly stolen: string[] = [];
@@ -157,10 +159,12 @@ export class MemoryOrchestrator {
     const all = [...this.runs.values()];
     if (wanted.id) return all.filter(({ id }) => wanted.id?.any_.includes(id)).slice(0, limit);
     const { after_ = '', before_ = '9999' } = wanted.end_time ?? {};
-    return all
+    const page = all
       .filter(({ end_time }) => end_time !== null && end_time >= after_ && end_time <= before_)
       .sort((a, b) => (String(a.end_time) < String(b.end_time) ? 1 : -1))
       .slice(offset, offset + limit);
+    if (page.some(({ id }) => this.poisoned.has(id))) throw new UpstreamError('status', { status: 500 });
+    return page;
   }
 
   private remove(thing: string): void {

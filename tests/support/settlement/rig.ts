@@ -24,6 +24,8 @@ export interface Rig {
   labels(id: string): Promise<Record<string, string>>;
   /** Resolves when a run has labels of these names. */
   labelled(id: string, ...names: string[]): Promise<Record<string, string>>;
+  /** What the instances share. */
+  variable(): Promise<{ position: string; open_since: string | null; leader: string } | undefined>;
   /** Lets time pass in steps of so many seconds, each with all that follows from it, until something holds. */
   passUntil(holds: () => unknown, stepSeconds: number): Promise<void>;
   close(): Promise<void>;
@@ -34,7 +36,10 @@ const turn = () => new Promise<void>((resolve) => realTimeout(resolve, 1));
 
 /** Time that `passUntil` moves: our own timers and the clock; sockets have theirs. It goes on by itself, too. */
 export function bendTime(): void {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'], shouldAdvanceTime: true });
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'],
+    shouldAdvanceTime: true,
+  });
 }
 
 /** A mock orchestrator, a host and what settles between them. */
@@ -73,6 +78,10 @@ export async function startRig(options: MockOptions = {}): Promise<Rig> {
         await turn();
       }
     },
+    variable: async () => {
+      const answer = await seed.call('GET', VARIABLE_PATH).catch(() => undefined);
+      return shared.safeParse(answer).data?.value;
+    },
     passUntil: async (holds, stepSeconds) => {
       while (!(await holds())) {
         vi.advanceTimersByTime(stepSeconds * 1000);
@@ -92,6 +101,10 @@ export async function startRig(options: MockOptions = {}): Promise<Rig> {
   };
 }
 
+export const VARIABLE_PATH = '/variables/name/prefect_proxy_reconciler';
+const shared = z.object({
+  value: z.object({ position: z.string(), open_since: z.string().nullable(), leader: z.string() }),
+});
 const labelled = z.object({ labels: z.record(z.string(), z.unknown()) });
 
 function startInstance(env: Record<string, string>): Instance {
@@ -109,5 +122,6 @@ function startInstance(env: Record<string, string>): Instance {
   };
   const config = loadConfig(env);
   const settling = startSettling({ ...config, PREFECT_API_URL: env['PREFECT_API_URL'] ?? '' }, logger);
-  return { ...settling, lines };
+  let closed: Promise<void> | undefined;
+  return { ...settling, lines, close: () => (closed ??= settling.close()) };
 }
