@@ -20,7 +20,6 @@ export interface Round {
   play?: (scene: Scene) => Promise<void> | void;
 }
 
-/** Steady means, so that a share of a round is more than a second's worth. */
 const outageSeconds = (quick: boolean, full: number) => (quick ? 8 : full);
 
 export const ROUNDS: Round[] = [
@@ -37,10 +36,9 @@ export const ROUNDS: Round[] = [
     name: 'sweeps-only',
     about: 'no webhook arrives, and no event on the websocket, which stays open',
     limit: 'after a loss',
-    play: ({ relay, proxy }) => {
-      relay.mode = 'drop';
-      proxy.events = 'mute';
-      proxy.cutWebsockets();
+    play: (scene) => {
+      scene.relay.mode = 'drop';
+      return muteEvents(scene);
     },
   },
   {
@@ -56,14 +54,13 @@ export const ROUNDS: Round[] = [
     about: 'the only webhook comes up to 300 ms before the state is there; no events',
     limit: 'after a loss',
     play: (scene) => {
-      const { relay, proxy, webhookKey } = scene;
+      const { relay, webhookKey } = scene;
       relay.mode = 'drop';
-      proxy.events = 'mute';
-      proxy.cutWebsockets();
       scene.beforeEnd = async ({ name, id }) => {
         await relay.post(`Flow run ${name} with id ${id} entered state Completed`, webhookKey);
         await sleep(Math.random() * 300);
       };
+      return muteEvents(scene);
     },
   },
   {
@@ -127,6 +124,16 @@ export const ROUNDS: Round[] = [
     instances: 2,
   },
 ];
+
+/** No event comes any more, and the facade cannot know. */
+async function muteEvents(scene: Scene): Promise<void> {
+  const { proxy } = scene;
+  const before = proxy.muted;
+  proxy.events = 'mute';
+  proxy.cutWebsockets();
+  await untilShare(scene, 1);
+  if (proxy.websockets > 0 && proxy.muted === before) scene.vain.push('no event was kept back');
+}
 
 async function breakHost(scene: Scene, mode: HostMode, seconds: number): Promise<void> {
   await untilShare(scene, 0.2);

@@ -12,6 +12,8 @@ export class UpstreamProxy {
   events: EventsMode = 'pass';
   /** Websockets opened so far. */
   websockets = 0;
+  /** Parts of the stream that `mute` kept back. */
+  muted = 0;
   /** Told of each request; where it says so, the request or its reply is dropped. */
   passage: Passage | undefined;
   private readonly sockets = new Set<Socket>();
@@ -89,14 +91,20 @@ export class UpstreamProxy {
     const upstream = connect(Number(this.target.port), this.target.hostname);
     this.websocketSockets.add(socket);
     const lines = [`${request.method ?? 'GET'} ${request.url ?? '/'} HTTP/1.1`];
-    for (let i = 0; i < request.rawHeaders.length; i += 2)
-      lines.push(`${request.rawHeaders[i]!}: ${request.rawHeaders[i + 1]!}`);
+    for (let i = 0; i < request.rawHeaders.length; i += 2) {
+      const [name, value] = [request.rawHeaders[i]!, request.rawHeaders[i + 1]!];
+      // Compressed frames could not be told apart.
+      if (name.toLowerCase() !== 'sec-websocket-extensions') lines.push(`${name}: ${value}`);
+    }
     upstream.write(`${lines.join('\r\n')}\r\n\r\n`);
     upstream.write(head);
     socket.pipe(upstream);
     let isWelcome = false;
     upstream.on('data', (part: Buffer) => {
-      if (this.events === 'mute' && isWelcome) return;
+      if (this.events === 'mute' && isWelcome) {
+        this.muted += 1;
+        return;
+      }
       socket.write(part);
       isWelcome ||= part.includes('auth_success');
     });

@@ -62,6 +62,7 @@ export function judge({ runs, earlier, deliveries, sights, outages, limitMs }: E
   }
   const open: Problem[] = [];
   const latencies: number[] = [];
+  const slow: { ms: number; who: string }[] = [];
   const earlierEnds = { delivered: 0, of: 0 };
   const endedRuns = runs.filter(({ course }) => course !== 'lives');
   for (const run of endedRuns) {
@@ -71,8 +72,11 @@ export function judge({ runs, earlier, deliveries, sights, outages, limitMs }: E
       continue;
     }
     const delivery = first.get(`${run.id}:${final.id}`);
-    if (delivery) latencies.push(latency(final, delivery, outages, limitMs));
-    else
+    if (delivery) {
+      const ms = latency(final, delivery, outages, limitMs);
+      latencies.push(ms);
+      slow.push({ ms, who: `${run.name} (${run.id}), ${run.course}, ${final.type}: ${ms} ms` });
+    } else
       open.push({
         kind: 'lost',
         text: `${run.name} (${run.id}), ${final.type} ${final.name}: not delivered`,
@@ -83,8 +87,11 @@ export function judge({ runs, earlier, deliveries, sights, outages, limitMs }: E
   for (const run of sights ? runs : []) open.push(...leftOpen(run, sights!.get(run.id)));
   latencies.sort((a, b) => a - b);
   const p95 = percentile(latencies, 0.95);
-  if (p95 > limitMs)
-    wrong.push({ kind: 'slow', text: `95% were delivered within ${p95} ms: more than ${limitMs} ms` });
+  if (p95 > limitMs) {
+    wrong.push({ kind: 'too slow', text: `95% were delivered within ${p95} ms: more than ${limitMs} ms` });
+    slow.sort((a, b) => b.ms - a.ms);
+    for (const { who, ms } of slow) if (ms > limitMs) wrong.push({ kind: 'slow', text: who });
+  }
   return {
     wrong,
     open,
