@@ -122,12 +122,13 @@ export class MemoryOrchestrator {
     'DELETE deployments': ([id = '']) => {
       this.remove(id);
     },
-    'POST v2': (_rest, body) => {
+    'POST v2': ([, what], body) => {
+      if (what === 'filter') return [{ id: TAG, name: `tag:${TAG}`, active_slots: this.slots.size }];
       const { lease_id: lease } = z.object({ lease_id: z.string() }).parse(body);
       if (this.held.has(lease)) this.remove(lease);
     },
-    'POST concurrency_limits': ([what], body) => {
-      if (what === 'filter') return [{ id: TAG, tag: TAG, active_slots: [...this.slots.keys()] }];
+    'GET concurrency_limits': () => ({ id: TAG, tag: TAG, active_slots: [...this.slots.keys()] }),
+    'POST concurrency_limits': (_rest, body) => {
       const { task_run_id: holder } = z.object({ task_run_id: z.string() }).parse(body);
       this.check(holder, this.slots.get(holder), false);
       this.slots.delete(holder);
@@ -215,7 +216,7 @@ export class MemoryClient extends PrefectClient {
   }
 }
 
-const TAG = 'tag';
+const TAG = 'some';
 const labels = z.record(z.string(), z.string());
 const any = z.object({ any_: z.array(z.string()) });
 const runFilter = z.object({
