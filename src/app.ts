@@ -14,6 +14,7 @@ import { addDeploymentRoutes } from './routes/deployments.js';
 import { addFollowRoutes } from './routes/follow.js';
 import { addFlowRunListRoutes, addFlowRunRoutes } from './routes/flow-runs.js';
 import { addRunDetailRoutes } from './routes/run-details.js';
+import { addSyncRunRoutes } from './routes/sync-runs.js';
 import { addSystemRoutes } from './routes/system.js';
 import { addWebhookRoutes } from './routes/webhooks.js';
 import type { RouteContext } from './routes/context.js';
@@ -23,6 +24,7 @@ import { RunFeeds } from './services/follow/feeds.js';
 import { RunWatch, type RunWatchOptions } from './services/follow/run-watch.js';
 import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
+import { SyncRuns } from './services/sync-runs.js';
 
 export interface AppDeps {
   config: Config;
@@ -41,6 +43,7 @@ export function createApp({ config, client, logger, hint, closing }: AppDeps): A
   router.addOwn('/healthz', () => '{"status":"ok"}');
   const limits = { size: client, ceiling: config.LIST_CEILING };
   const poller = new RunPoller();
+  const defaults = deploymentDefaults(config);
   const watch = runWatch(config, client, poller, logger);
   closing?.addEventListener('abort', () => {
     watch.close();
@@ -52,7 +55,15 @@ export function createApp({ config, client, logger, hint, closing }: AppDeps): A
     poller,
     runWatch: watch,
     feeds: new RunFeeds({ client, limits, watch }),
-    deploymentDefaults: deploymentDefaults(config),
+    deploymentDefaults: defaults,
+    syncRuns: new SyncRuns({
+      client,
+      limits,
+      watch,
+      defaults,
+      timeoutSeconds: config.SYNC_RUN_TIMEOUT,
+      startTimeoutSeconds: config.SYNC_RUN_START_TIMEOUT,
+    }),
     notifications: {
       keys: config.PREFECT_NOTIFICATIONS_WEBHOOK_KEY,
       hint,
@@ -97,6 +108,7 @@ function addRoutes(context: RouteContext): void {
   addWebhookRoutes(context);
   addDeliveryRoutes(context);
   addFollowRoutes(context);
+  addSyncRunRoutes(context);
 }
 
 /** Why this facade tells no host that a run has ended. */

@@ -65,6 +65,8 @@ const environment = z.object({
     .min(0)
     .max(31 * 86_400)
     .default(3_600),
+  SYNC_RUN_TIMEOUT: seconds(3_600),
+  SYNC_RUN_START_TIMEOUT: seconds(300),
   LIST_CEILING: count(10_000, 30_000),
   MAX_BODY_BYTES: count(10 * 1024 * 1024, 1024 ** 3),
   LOGDIR: optionalText,

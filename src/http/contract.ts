@@ -19,6 +19,8 @@ export interface Contract<I extends InputShape> {
   replyType?: 'text/event-stream';
   /** Headers of the reply, with what each means. */
   replyHeaders?: Record<string, string>;
+  /** What a 202 means, where the route answers it, and its body. */
+  accepted?: { meaning: string; reply: z.ZodType };
   /** What a 204 means, where the route answers it. */
   noContent?: string;
   example: { reply: unknown; body?: unknown };

@@ -107,10 +107,15 @@ function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig 
           },
         },
       },
+      ...(contract.accepted ? { 202: acceptedReply(contract.accepted) } : {}),
       ...(contract.noContent ? { 204: { description: contract.noContent } } : {}),
       ...Object.fromEntries(errors.map((status) => [status, error(status)])),
     },
   };
+}
+
+function acceptedReply({ meaning, reply }: { meaning: string; reply: z.ZodType }) {
+  return { description: meaning, content: { 'application/json': { schema: reply } } };
 }
 
 function headersOf(described: Record<string, string>) {

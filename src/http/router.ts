@@ -32,6 +32,8 @@ export interface Call {
   cut: (rows: { cutAt?: number }) => void;
   /** Sets a header of the reply, where it is no error. */
   setHeader: (name: string, value: string) => void;
+  /** Makes the reply a 202, where it is no error. */
+  accepted: () => void;
   /** A signal that is aborted when the host hangs up. */
   hangUp: () => AbortSignal;
   /** The size of the request's body; 0 where the route reads none. */
@@ -94,7 +96,10 @@ export class Router {
         const given = checked(contract.input, { path, query, header, body });
         const hangUp = () => hangUpSignal(c);
         const bodyBytes = bytes?.byteLength ?? 0;
-        const reply = await handler(given, { prefect, cut, setHeader, hangUp, bodyBytes });
+        const accepted = () => {
+          about.isAccepted = true;
+        };
+        const reply = await handler(given, { prefect, cut, setHeader, accepted, hangUp, bodyBytes });
         if (reply instanceof EventStreamReply) return reply;
         if (reply === NO_CONTENT) return null;
         return reply instanceof RawJson ? reply.text : stringifyJson(reply);

@@ -12,6 +12,8 @@ import { EVENT_STREAM_HEADERS, EventStreamReply, eventStreamBody } from './event
 export interface Served {
   upstream?: PrefectSession['stats'];
   replyHeaders: Record<string, string>;
+  /** The reply says where to go on asking. */
+  isAccepted?: boolean;
 }
 
 type ReplyBody = string | EventStreamReply | null;
@@ -39,6 +41,7 @@ export function served(
     try {
       body = await handler(c, about);
       if (body === null) status = 204;
+      else if (about.isAccepted) status = 202;
     } catch (error) {
       const reply = errorReply(error, requestId);
       ({ status, headers: about.replyHeaders } = reply);

@@ -5,6 +5,7 @@ import type { RunFeeds } from '../services/follow/feeds.js';
 import type { RunWatch } from '../services/follow/run-watch.js';
 import type { RunPoller } from '../services/poll.js';
 import type { ListLimits } from '../services/rows.js';
+import type { SyncRuns } from '../services/sync-runs.js';
 import type { Delivering } from './deliveries.js';
 import type { Notifications } from './webhooks.js';
 
@@ -16,6 +17,7 @@ export interface RouteContext {
   poller: RunPoller;
   runWatch: RunWatch;
   feeds: RunFeeds;
+  syncRuns: SyncRuns;
   deploymentDefaults: DeploymentDefaults;
   notifications: Notifications;
   delivering: Delivering;

@@ -357,13 +357,15 @@ export const ROUTES: RouteCase[] = [
   },
 ];
 
-/** Routes that never ask the orchestrator, or ask it only where a host is configured, and have tests of their own. */
+/** Routes that never ask the orchestrator, or ask it only where a host is configured, or wait for its workers, and have tests of their own. */
 export const OTHER_ROUTES = [
   'raiseError',
   'receiveNotification',
   'replayDelivery',
   'recoverDeliveries',
   'followRun',
+  'runDbt',
+  'runShell',
 ];
 
 export function detailOf(route: RouteCase, good: Good): string {

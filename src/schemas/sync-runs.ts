@@ -1,0 +1,40 @@
+import { z } from '@hono/zod-openapi';
+import { dict, str } from './lax.js';
+
+const common = {
+  type: str,
+  slug: str,
+  working_dir: str,
+  env: dict,
+  commands: z.array(z.unknown()),
+  flow_name: str,
+  flow_run_name: str,
+};
+
+export const dbtRun = z
+  .object({
+    ...common,
+    profiles_dir: str,
+    project_dir: str,
+    cli_profile_block: str,
+    cli_args: z.array(z.unknown()).default([]),
+  })
+  .openapi('DbtRun');
+
+export const shellRun = z.object(common).openapi('ShellRun');
+
+/** RFC 7240: how long the host wants to wait. Other preferences are ignored, as the RFC says. */
+export const preferHeader = z.object({
+  prefer: z
+    .string()
+    .optional()
+    .transform((value) => {
+      const seconds = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,5})\b/i.exec(value ?? '')?.[1];
+      return seconds === undefined ? undefined : Number(seconds);
+    })
+    .openapi({
+      type: 'string',
+      description: '`wait=N`: a 202 with `Location` where N seconds were not enough',
+      example: 'wait=20',
+    }),
+});
