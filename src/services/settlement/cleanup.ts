@@ -1,11 +1,11 @@
+import pLimit from 'p-limit';
 import { jsonOrText } from '../../json.js';
 import * as blocks from '../../prefect/blocks.js';
-import type { PrefectSession } from '../../prefect/client.js';
+import type { PrefectClient } from '../../prefect/client.js';
 import * as concurrency from '../../prefect/concurrency.js';
 import * as deployments from '../../prefect/deployments.js';
 import { inlineFamily, type EndedRun } from '../../prefect/ended-runs.js';
 import { UpstreamError } from '../../prefect/errors.js';
-import type { PageSize } from '../../prefect/pages.js';
 import { idsWithin } from '../../prefect/task-runs.js';
 import { resources, type Resources } from '../../schemas/resources.js';
 import { LABELS } from './progress.js';
@@ -20,39 +20,70 @@ export function declaredBy({ labels }: EndedRun): Resources | 'unreadable' {
   return parsed.success ? parsed.data : 'unreadable';
 }
 
-/**
- * Deletes and gives back what a run declared. Every step is tried; what is gone already is success.
- * @throws Error the first failure, when all steps are done
- */
-export async function releaseDeclared(api: PrefectSession, held: Resources): Promise<void> {
-  await all([
-    ...held.concurrency_leases.map((id) => concurrency.releaseLease(api, id)),
-    ...held.block_documents.map((id) => ifThere(blocks.remove(api, id))),
-    ...held.deployments.map((id) => ifThere(deployments.remove(api, id))),
-  ]);
-}
+/** Writes at the same time: SQLite has one writer, and answers 503 to the others. */
+const WRITES_AT_ONCE = 3;
 
-/**
- * Frees the slots that Prefect leaves held when a run did not end by itself: those of tags by task runs of its
- * process, and the lease of its deployment's limit. A holder is named each time, so that doing it twice changes nothing.
- */
-export async function releaseSlots(api: PrefectSession, size: PageSize, run: EndedRun): Promise<void> {
-  if (run.state.type === 'COMPLETED') return;
-  const lease = run.state.state_details?.deployment_concurrency_lease_id;
-  await all([releaseTagSlots(api, size, run.id), ...(lease ? [concurrency.releaseLease(api, lease)] : [])]);
-}
+/** Gives back what runs hold. Every step is tried; what is gone already is success. */
+export class Cleanup {
+  private readonly writing = pLimit(WRITES_AT_ONCE);
+  private heldTags: Promise<concurrency.TagLimit[]> | undefined;
 
-async function releaseTagSlots(api: PrefectSession, size: PageSize, flowRunId: string): Promise<void> {
-  const limits = await concurrency.listHeldTags(api, size);
-  const holders = [...new Set(limits.flatMap((limit) => limit.active_slots))];
-  if (holders.length === 0) return;
-  const ours = await idsWithin(api, size, holders, await inlineFamily(api, size, flowRunId));
-  await all(
-    ours.map((taskRunId) => {
-      const tags = limits.filter((limit) => limit.active_slots.includes(taskRunId)).map(({ tag }) => tag);
-      return concurrency.releaseTags(api, tags, taskRunId);
-    }),
-  );
+  constructor(private readonly client: PrefectClient) {}
+
+  /** Deletes and gives back what a run declared. @throws Error the first failure, when all steps are done */
+  async releaseDeclared(held: Resources): Promise<void> {
+    const { client } = this;
+    await all([
+      ...held.concurrency_leases.map((id) =>
+        this.write(() => concurrency.releaseLease(client.session(), id)),
+      ),
+      ...held.block_documents.map((id) => this.write(() => ifThere(blocks.remove(client.session(), id)))),
+      ...held.deployments.map((id) => this.write(() => ifThere(deployments.remove(client.session(), id)))),
+    ]);
+  }
+
+  /**
+   * Frees the slots that Prefect leaves held where a run's tasks did not end by themselves: those of tags by task runs of
+   * its process, and the lease of its deployment's limit. A holder is named each time, so that doing it twice changes nothing.
+   * @throws Error the first failure, when all steps are done
+   */
+  async releaseSlots({ id, state }: EndedRun): Promise<void> {
+    const lease = state.state_details?.deployment_concurrency_lease_id;
+    await all([
+      this.releaseTagSlots(id),
+      ...(lease ? [this.write(() => concurrency.releaseLease(this.client.session(), lease))] : []),
+    ]);
+  }
+
+  private async releaseTagSlots(flowRunId: string): Promise<void> {
+    const { client } = this;
+    const limits = await this.listHeldTags();
+    const holders = [...new Set(limits.flatMap((limit) => limit.active_slots))];
+    if (holders.length === 0) return;
+    const family = await inlineFamily(client.session(), client, flowRunId);
+    const ours = await idsWithin(client.session(), client, holders, family);
+    await all(
+      ours.map((taskRunId) => {
+        const tags = limits.filter((limit) => limit.active_slots.includes(taskRunId)).map(({ tag }) => tag);
+        return this.write(() => concurrency.releaseTags(client.session(), tags, taskRunId));
+      }),
+    );
+  }
+
+  /** Runs that end in the same turn of the event loop share one list, which is read after all of them have ended. */
+  private listHeldTags(): Promise<concurrency.TagLimit[]> {
+    this.heldTags ??= new Promise((resolve, reject) => {
+      setImmediate(() => {
+        this.heldTags = undefined;
+        concurrency.listHeldTags(this.client.session(), this.client).then(resolve, reject);
+      });
+    });
+    return this.heldTags;
+  }
+
+  private write(work: () => Promise<void>): Promise<void> {
+    return this.writing(work);
+  }
 }
 
 async function ifThere(removal: Promise<void>): Promise<void> {

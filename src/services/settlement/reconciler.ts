@@ -1,6 +1,6 @@
 import type { Logger } from '../../logger.js';
 import type { PrefectClient } from '../../prefect/client.js';
-import { UpstreamError } from '../../prefect/errors.js';
+import { wordOf } from './desk.js';
 import { isFinished } from './progress.js';
 import type { Position, SharedPosition } from './position.js';
 import type { Settlement } from './settlement.js';
@@ -25,7 +25,9 @@ const DEEP_SWEEP_EVERY = 20;
 /** A position that is later by more than clocks differ is nobody's. */
 const FUTURE_MS = 3_600_000;
 /** Whoever does not lead leaves the leader this time to be first. */
-const FOLLOWER_DELAY_MS = 2_000;
+const FOLLOWER_DELAY_MS = 3_000;
+/** After a sweep that failed. */
+const RETRY_SECONDS = 2;
 
 /** Looks again and again for runs that have ended and are not settled: what every other source may have missed. */
 export class Reconciler {
@@ -48,7 +50,7 @@ export class Reconciler {
       if (this.isClosed) return;
       this.timer = setTimeout(() => {
         this.start();
-      }, this.options.intervalSeconds * 1000);
+      }, this.pauseSeconds() * 1000);
     });
   }
 
@@ -66,6 +68,11 @@ export class Reconciler {
     if (this.leads && !this.isFirst && position) {
       await this.options.shared.handOver(this.options.client.session(), position).catch(() => undefined);
     }
+  }
+
+  private pauseSeconds(): number {
+    const { intervalSeconds } = this.options;
+    return this.isFailing ? Math.min(RETRY_SECONDS, intervalSeconds) : intervalSeconds;
   }
 
   private async sweepOnce(): Promise<void> {
@@ -139,9 +146,4 @@ export class Reconciler {
 
 function isoBefore(epochMs: number, seconds: number): string {
   return new Date(epochMs - seconds * 1000).toISOString();
-}
-
-function wordOf(error: unknown): string {
-  if (error instanceof UpstreamError) return error.message;
-  return error instanceof Error ? error.name : 'error';
 }
