@@ -1,0 +1,47 @@
+import type { Logger } from '../../logger.js';
+import type { EndedRun } from '../../prefect/ended-runs.js';
+import { holdsAny } from '../../schemas/resources.js';
+import { declaredBy, type Cleanup } from './cleanup.js';
+import { wordOf, type Step, type Work } from './desk.js';
+import { cleanedLabel, type Progress } from './progress.js';
+
+export interface CleaningOptions {
+  cleanup: Cleanup;
+  logger: Logger;
+  /** Seconds for which a failed or crashed run keeps what it declared, so that it can be retried. */
+  graceSeconds: number;
+}
+
+/** Seconds after which a clean-up that failed is tried again. */
+const RETRY_SECONDS = 10;
+
+/** Cleans up after a run until nothing is left. What is gone already is success, so everything may be done twice. */
+export class Cleaning implements Work {
+  constructor(private readonly options: CleaningOptions) {}
+
+  readonly isDone = ({ isCleaned }: Progress): boolean => isCleaned;
+
+  readonly step = async (run: EndedRun): Promise<Step> => {
+    const { cleanup, logger } = this.options;
+    const declared = declaredBy(run);
+    if (declared === 'unreadable') logger.warn('clean-up label not understood', { flow_run: run.id });
+    const held = declared === 'unreadable' ? undefined : declared;
+    const wait = held && holdsAny(held) ? this.graceLeft(run) : 0;
+    try {
+      await Promise.all([
+        cleanup.releaseSlots(run),
+        held && wait <= 0 ? cleanup.releaseDeclared(held) : undefined,
+      ]);
+    } catch (error) {
+      logger.warn('clean-up failed', { flow_run: run.id, error: wordOf(error) });
+      return { again: RETRY_SECONDS };
+    }
+    return wait > 0 ? { again: wait } : { labels: cleanedLabel(run) };
+  };
+
+  /** A run that completed or was cancelled is over; one that failed may be retried, and needs what it holds. */
+  private graceLeft({ state }: EndedRun): number {
+    if (state.type === 'COMPLETED' || state.type === 'CANCELLED') return 0;
+    return this.options.graceSeconds - (Date.now() - Date.parse(state.timestamp)) / 1000;
+  }
+}

@@ -1,0 +1,124 @@
+import type { Logger } from '../../logger.js';
+import type { PrefectClient } from '../../prefect/client.js';
+import { isEnded, parseRun, type EndedRun, type Run } from '../../prefect/ended-runs.js';
+import { UpstreamError } from '../../prefect/errors.js';
+import type { Hint } from '../hints.js';
+import type { RunPoller } from '../poll.js';
+import { Agenda, type Task } from './agenda.js';
+import type { Notes } from './notes.js';
+import { progressOf, type Progress } from './progress.js';
+
+export interface DeskDeps {
+  client: PrefectClient;
+  poller: RunPoller;
+  notes: Notes;
+  logger: Logger;
+}
+
+/** What a step leaves: labels to write, and seconds after which it has to be done again. */
+export interface Step {
+  labels?: Record<string, string>;
+  again?: number | undefined;
+}
+
+/** One of the two things that settlement does with a run that has ended. */
+export interface Work {
+  isDone: (progress: Progress) => boolean;
+  step: (run: EndedRun, progress: Progress, task: Task) => Promise<Step>;
+}
+
+/** A hint may come before the state can be read: milliseconds after which the run is read again. */
+const RECHECKS_MS = [250, 1_000, 4_000];
+/** Runs that are remembered as finished, so that the second and third hint cost nothing. */
+const REMEMBERED = 10_000;
+
+/**
+ * Does one thing for each run that has ended, as long as it takes: reads the run (a hint is never believed), does the
+ * work, notes it in the run's labels.
+ */
+export class Desk {
+  private readonly agenda: Agenda;
+  private readonly finished = new Map<string, string>();
+
+  constructor(
+    private readonly deps: DeskDeps,
+    private readonly work: Work,
+  ) {
+    this.agenda = new Agenda(
+      (id, task) => this.handle(id, task),
+      (id, error) => {
+        deps.logger.warn('settlement failed', { flow_run: id, error: wordOf(error) });
+      },
+    );
+  }
+
+  /** Takes a hint; the run is read when its turn comes. */
+  hint({ flowRunId, stateId }: Hint, delayMs: number): void {
+    if (stateId !== undefined && this.finished.get(flowRunId) === stateId) return;
+    this.agenda.add(flowRunId, { stateId, rechecks: RECHECKS_MS.length }, delayMs);
+  }
+
+  /** Takes a run that a sweep found unfinished: until it is finished, `openSince` counts it. */
+  found(run: EndedRun, delayMs: number): void {
+    if (this.work.isDone(progressOf(run))) return;
+    this.agenda.add(run.id, { stateId: run.state.id, rechecks: 0, endTime: run.end_time }, delayMs);
+  }
+
+  /** Does at once what waits. */
+  hurryAll(): void {
+    this.agenda.hurryAll();
+  }
+
+  /** The earliest end of a run that is not finished, as far as known. */
+  openSince(): string | undefined {
+    return this.agenda.earliestEnd();
+  }
+
+  /** Starts nothing new and waits for what is under way. */
+  close(): Promise<void> {
+    return this.agenda.close();
+  }
+
+  /** @returns seconds after which the run is looked at again; undefined where nothing is left to do */
+  private async handle(id: string, task: Task): Promise<number | undefined> {
+    const run = await this.read(id);
+    if (!run || run.parent_task_run_id !== null) return undefined;
+    if (!isEnded(run)) {
+      if (task.rechecks === 0) return undefined;
+      task.rechecks -= 1;
+      return (RECHECKS_MS.at(-1 - task.rechecks) ?? 0) / 1000;
+    }
+    task.endTime = run.end_time;
+    task.stateId = run.state.id;
+    const progress = progressOf(run);
+    if (!this.work.isDone(progress)) {
+      const { labels, again } = await this.work.step(run, progress, task);
+      if (labels) await this.deps.notes.add(id, labels);
+      if (again !== undefined) return again;
+    }
+    this.remember(run);
+    return undefined;
+  }
+
+  private async read(id: string): Promise<Run | undefined> {
+    try {
+      return parseRun(await this.deps.poller.pollAfresh(this.deps.client.session(), id));
+    } catch (error) {
+      if (error instanceof UpstreamError && error.isNotFound) return undefined;
+      throw error;
+    }
+  }
+
+  private remember({ id, state }: EndedRun): void {
+    this.finished.delete(id);
+    this.finished.set(id, state.id);
+    const oldest = this.finished.keys().next().value;
+    if (this.finished.size > REMEMBERED && oldest !== undefined) this.finished.delete(oldest);
+  }
+}
+
+/** An upstream error's message is safe to log; another one's may hold anything. */
+export function wordOf(error: unknown): string {
+  if (error instanceof UpstreamError) return error.message;
+  return error instanceof Error ? error.name : 'error';
+}

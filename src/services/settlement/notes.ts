@@ -1,0 +1,30 @@
+import pLimit from 'p-limit';
+import type { PrefectClient } from '../../prefect/client.js';
+import { addLabels } from '../../prefect/ended-runs.js';
+
+/** SQLite has one writer. */
+const WRITES_AT_ONCE = 2;
+
+/**
+ * Writes labels of runs: of one run one after the other, because Prefect reads all of them, changes some and writes all
+ * back - two at once may lose one.
+ */
+export class Notes {
+  private readonly last = new Map<string, Promise<void>>();
+  private readonly turns = pLimit(WRITES_AT_ONCE);
+
+  constructor(private readonly client: PrefectClient) {}
+
+  /** `PATCH /flow_runs/{id}/labels`. @throws UpstreamError */
+  async add(id: string, labels: Record<string, string>): Promise<void> {
+    const before = this.last.get(id) ?? Promise.resolve();
+    const write = () => this.turns(() => addLabels(this.client.session(), id, labels));
+    const mine = before.then(write, write);
+    this.last.set(id, mine);
+    try {
+      await mine;
+    } finally {
+      if (this.last.get(id) === mine) this.last.delete(id);
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import type { HostWebhook, Outcome } from '../../host/webhook.js';
+import type { Logger } from '../../logger.js';
+import type { EndedRun } from '../../prefect/ended-runs.js';
+import type { Task } from './agenda.js';
+import type { Step, Work } from './desk.js';
+import { newsOf } from './news.js';
+import { deliveryLabel, settledLabel, type DeliveryRecord, type Progress } from './progress.js';
+import { nextDelay } from './schedule.js';
+
+export interface TellingCounts {
+  delivered: number;
+  failedAttempts: number;
+  dead: number;
+}
+
+export interface TellingOptions {
+  /** None: a run is settled without telling anyone. */
+  host?: HostWebhook | undefined;
+  logger: Logger;
+  /** Seconds by which a retry comes later than planned: whoever does not lead comes after the leader, and finds it done. */
+  behindSeconds: () => number;
+  /** The host answers again: what waits need not wait. */
+  onHostBack: () => void;
+}
+
+/** Failures in a row after which the host counts as down. */
+const HOST_DOWN_AFTER = 3;
+
+/** Tells the host of a run's end until it has heard, or says that it never will, or time is up. */
+export class Telling implements Work {
+  readonly counts: TellingCounts = { delivered: 0, failedAttempts: 0, dead: 0 };
+  /** As if it had been down: what an earlier process left waiting goes with the first success. */
+  private failures = HOST_DOWN_AFTER;
+
+  constructor(private readonly options: TellingOptions) {}
+
+  readonly isDone = ({ isSettled, delivery }: Progress): boolean => isSettled || delivery?.dead === true;
+
+  readonly step = async (run: EndedRun, { delivery }: Progress, task: Task): Promise<Step> => {
+    const { host, behindSeconds, onHostBack } = this.options;
+    if (!host || task.told === run.state.id) return { labels: settledLabel(run) };
+    const wait = delivery?.next ? (Date.parse(delivery.next) - Date.now()) / 1000 : 0;
+    if (wait > 0 && !task.hurry) return { again: wait + behindSeconds() };
+    const outcome = await host.deliver(newsOf(run));
+    if (!outcome) return { again: wait };
+    if (outcome.ok) {
+      task.told = run.state.id;
+      this.counts.delivered += 1;
+      if (this.failures >= HOST_DOWN_AFTER) onHostBack();
+      this.failures = 0;
+      return { labels: settledLabel(run) };
+    }
+    // Out of turn: its schedule goes on as if nothing had been tried.
+    if (wait > 0) return { again: wait };
+    this.failures += 1;
+    return this.failed(run, outcome, (delivery?.attempts ?? 0) + 1);
+  };
+
+  private failed(run: EndedRun, outcome: Outcome & { ok: false }, attempts: number): Step {
+    const { logger } = this.options;
+    const delay = outcome.gone ? undefined : nextDelay(attempts, outcome);
+    const next = delay === undefined ? null : new Date(Date.now() + delay * 1000).toISOString();
+    const dead = next === null;
+    const record: DeliveryRecord = { state: run.state.id, attempts, next, last: outcome.last, dead };
+    this.counts.failedAttempts += 1;
+    const fields = { flow_run: run.id, state: run.state.id, attempts, answer: outcome.last };
+    if (outcome.refused) logger.error('the host refuses notifications: is HOST_WEBHOOK_KEY right?', fields);
+    else logger.warn('the host was not told', fields);
+    if (dead) {
+      this.counts.dead += 1;
+      logger.error('delivery given up', fields);
+    }
+    return { labels: deliveryLabel(record), again: delay };
+  }
+}
