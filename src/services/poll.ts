@@ -116,9 +116,10 @@ class Poll {
 /** Settles each of the polls; never fails itself. */
 async function read(polls: Poll[]): Promise<void> {
   const newest = polls.at(-1);
-  if (!newest || polls.length === 1) return readEach(polls);
+  const ids = new Set(polls.map((poll) => poll.id));
+  if (!newest || ids.size === 1) return readEach(polls);
   try {
-    const texts = await flowRuns.readTexts(newest.api, [...new Set(polls.map((poll) => poll.id))]);
+    const texts = await flowRuns.readTexts(newest.api, [...ids]);
     const missing = polls.filter((poll) => {
       const text = texts.get(poll.id);
       if (text !== undefined) poll.resolve(text);
@@ -132,10 +133,15 @@ async function read(polls: Poll[]): Promise<void> {
   }
 }
 
+/** Reads runs one by one, each once. */
 async function readEach(polls: Poll[]): Promise<void> {
-  await Promise.all(
-    polls.map((poll) => flowRuns.readText(poll.api, poll.id).then(poll.resolve, poll.reject)),
-  );
+  const texts = new Map<string, Promise<string>>();
+  const textOf = ({ api, id }: Poll) => {
+    const text = texts.get(id) ?? flowRuns.readText(api, id);
+    texts.set(id, text);
+    return text;
+  };
+  await Promise.all(polls.map((poll) => textOf(poll).then(poll.resolve, poll.reject)));
 }
 
 /** One run that the orchestrator cannot show, or a page limit that an operator lowered, fails a list, not a run. */
