@@ -95,9 +95,7 @@ async function artifactOf(runId: string) {
 
 describe('the examples on a worker', () => {
   it('print, run a command, check names, tell what was skipped, run at once and say which failed', async () => {
-    expect((await deploy()).text.match(/left as it is; still paused/g)).toHaveLength(
-      NAMES.length,
-    );
+    expect((await deploy()).text.match(/left as it is; still paused/g)).toHaveLength(NAMES.length);
     // All of them together: a run is mostly the start of its process.
     const [shell, file, together] = [
       await start('run-shell-command', { command: 'echo "<$1>"; echo oops >&2', arguments: ['a; echo b'] }),
@@ -142,5 +140,22 @@ describe('the examples on a worker', () => {
       key: 'file-names',
       data: [{ file: '2026-03-02-faq.md' }],
     });
+  });
+
+  it('are planned by their schedule once they are resumed', async () => {
+    const only = ['print-message'];
+    const { text } = await deployFlows(c.apiUrl, { paused: false, pool, only });
+    expect(text).toContain('resumed, every 300 s');
+    const { id } = withId.parse(await c.seed.call('GET', '/deployments/name/print-message/example'));
+    const planned = async () => {
+      const filter = {
+        flow_runs: { deployment_id: { any_: [id] }, state: { type: { any_: ['SCHEDULED'] } } },
+      };
+      return c.seed.call('POST', '/flow_runs/count', filter);
+    };
+    // Prefect's scheduler looks for changed deployments each 5 s.
+    await expect.poll(planned, { timeout: 60_000 }).toBeGreaterThan(2);
+    await deployFlows(c.apiUrl, { paused: true, pool, only });
+    expect(await planned()).toBe(0);
   });
 });
