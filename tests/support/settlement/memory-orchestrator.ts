@@ -47,6 +47,8 @@ export class MemoryOrchestrator {
   readonly stolen: string[] = [];
   /** Of the next calls, in order; then all goes well. */
   fates: (CallFate | 'well')[] = [];
+  /** Of the next call of a kind, e.g. `DELETE deployments`. */
+  readonly fatesOf = new Map<string, CallFate>();
 
   /** @param graceSeconds how long nothing may be taken from a run that failed or crashed */
   constructor(private readonly graceSeconds: number) {}
@@ -90,7 +92,7 @@ export class MemoryOrchestrator {
   async call<T>(life: Life, method: string, path: string, { body, parse }: CallOptions<T>): Promise<T> {
     // Nothing that a killed process asks for happens.
     await Promise.resolve();
-    const fate = life.isDead ? 'killed before' : this.fates.shift();
+    const fate = life.isDead ? 'killed before' : this.fateOf(`${method} ${path.split('/')[1] ?? ''}`);
     if (fate === 'killed before') return die(life);
     if (fate === '503' || fate === '500') throw new UpstreamError('status', { status: Number(fate) });
     if (fate === 'reset') throw new UpstreamError('unreachable');
@@ -99,6 +101,12 @@ export class MemoryOrchestrator {
     if (fate === 'killed after') return die(life);
     if (fate === 'lost reply') throw new UpstreamError('unreachable');
     return parse(text);
+  }
+
+  private fateOf(kind: string): CallFate | 'well' | undefined {
+    const fate = this.fatesOf.get(kind);
+    this.fatesOf.delete(kind);
+    return fate ?? this.fates.shift();
   }
 
   private answer(method: string, path: string, body: unknown): string {

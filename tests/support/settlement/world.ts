@@ -5,13 +5,14 @@ import { MemoryHost, type HostAnswer } from './memory-host.js';
 import { MemoryOrchestrator, type CallFate, type EndType, type MemoryRun } from './memory-orchestrator.js';
 import { pass } from './virtual-time.js';
 
-/** Something that happens. Runs and instances are named by their number. */
+/** Something that happens. Runs and instances are named by their number; `again`: also to a run that has ended. */
 export type Step =
   | { kind: 'start' }
-  | { kind: 'end'; run: number; type: EndType }
+  | { kind: 'end'; run: number; type: EndType; again: boolean }
   | { kind: 'retry'; run: number }
   | { kind: 'hint'; instance: number; run: number; state: 'present' | 'none' | 'wrong' }
   | { kind: 'stranger'; instance: number }
+  | { kind: 'call'; of: string; fate: CallFate }
   | { kind: 'calls'; fates: (CallFate | 'well')[] }
   | { kind: 'answers'; answers: HostAnswer[] }
   | { kind: 'mood'; run: number; mood: HostAnswer }
@@ -21,7 +22,6 @@ export type Step =
 
 const GRACE = 60;
 const INTERVAL = 60;
-const MONTH = 31 * 86_400;
 /** What a delivery that always fails takes at least: the whole schedule, with the jitter that shortens it. */
 const ATTEMPTS = 11;
 const LAST_ATTEMPT_AFTER = 0.8 * (5 + 30 + 120 + 600 + 1_800 + 3_600 + 7_200 + 18_000 + 36_000 + 36_000);
@@ -32,7 +32,8 @@ export class World {
   readonly host = new MemoryHost();
   private readonly facades: (MemoryFacade | undefined)[] = [undefined, undefined];
 
-  constructor() {
+  /** @param lookbackSeconds the facades' RECONCILE_LOOKBACK */
+  constructor(private readonly lookbackSeconds: number) {
     this.orchestrator.start();
     this.boot(0);
   }
@@ -42,9 +43,14 @@ export class World {
     await pass(0.002);
   }
 
-  /** From here all is well; time passes until all is done, or for a day. */
-  async heal(): Promise<void> {
+  /**
+   * From here all is well; time passes until all is done, or for a day.
+   * @param restart whether it begins with a kill of all instances: only what is stored counts then
+   */
+  async heal(restart: boolean): Promise<void> {
+    if (restart) for (const facade of this.facades) facade?.kill();
     this.orchestrator.fates = [];
+    this.orchestrator.fatesOf.clear();
     this.host.answers = [];
     this.host.moods.clear();
     for (const instance of [0, 1]) this.boot(instance);
@@ -98,7 +104,8 @@ export class World {
         orchestrator.start();
         return;
       case 'end':
-        orchestrator.end(this.run(step.run), step.type);
+        if (step.again || this.run(step.run).end_time === null)
+          orchestrator.end(this.run(step.run), step.type);
         return;
       case 'retry':
         if (this.run(step.run).end_time !== null) orchestrator.retry(this.run(step.run));
@@ -111,6 +118,9 @@ export class World {
       }
       case 'stranger':
         this.facades[step.instance]?.hint({ flowRunId: randomUUID() });
+        return;
+      case 'call':
+        orchestrator.fatesOf.set(step.of, step.fate);
         return;
       case 'calls':
         orchestrator.fates.push(...step.fates);
@@ -157,7 +167,7 @@ export class World {
       host: this.host,
       graceSeconds: GRACE,
       intervalSeconds: INTERVAL,
-      lookbackSeconds: MONTH,
+      lookbackSeconds: this.lookbackSeconds,
     });
   }
 }
