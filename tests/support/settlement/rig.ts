@@ -6,6 +6,7 @@ import { startSettling, type Settling } from '../../../src/settle.js';
 import type { LogLine } from '../facade.js';
 import { startMockOrchestrator, type MockOptions, type MockOrchestrator } from '../mock/index.js';
 import { Seed } from '../seed.js';
+import { requestsUnderWay } from './requests-under-way.js';
 import { startFakeHost, type FakeHost } from './fake-host.js';
 
 export const KEY = 'notification-key';
@@ -85,10 +86,10 @@ export async function startRig(options: MockOptions = {}): Promise<Rig> {
     passUntil: async (holds, stepSeconds) => {
       while (!(await holds())) {
         vi.advanceTimersByTime(stepSeconds * 1000);
-        // All that follows: some turns of the event loop without a call to anyone.
+        // All that follows: some turns of the event loop without a request to anyone.
         for (let quiet = 0; quiet < 5;) {
           await turn();
-          quiet = mock.inFlight() + host.waiting() > 0 ? 0 : quiet + 1;
+          quiet = requestsUnderWay() > 0 ? 0 : quiet + 1;
         }
       }
     },
