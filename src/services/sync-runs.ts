@@ -1,17 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import parameterSchema from '../../flows/sync-runs-parameter-schema.json' with { type: 'json' };
 import { AppError } from '../errors.js';
-import { parsePlainJson } from '../json.js';
 import type { PrefectClient, PrefectSession } from '../prefect/client.js';
 import * as deployments from '../prefect/deployments.js';
+import { parseRun } from '../prefect/ended-runs.js';
 import { UpstreamError } from '../prefect/errors.js';
 import * as flowRuns from '../prefect/flow-runs.js';
 import * as flows from '../prefect/flows.js';
 import type { DeploymentDefaults } from './deployments.js';
-import type { Known, RunWatch } from './follow/run-watch.js';
+import { isGone, type Known, type RunWatch } from './follow/run-watch.js';
 import { waitForEnd } from './follow/wait.js';
-import { countWorkers } from './workers.js';
-import { outcomeOf } from './sync-outcome.js';
+import { startRun, type NewRun } from './new-runs.js';
 import type { ListLimits } from './rows.js';
+import { outcomeOf } from './sync-outcome.js';
+import { countWorkers } from './workers.js';
 
 export interface SyncRunsOptions {
   client: PrefectClient;
@@ -40,6 +42,9 @@ const NAME = 'prefect-proxy-sync-runs';
 const FLOW_NAME = 'run-one-task';
 const ENTRYPOINT = 'sync_runs.py:run_one_task';
 const NOT_STARTED = ['SCHEDULED', 'PENDING'];
+const CANCEL_ATTEMPTS = 5;
+const CANCEL_AGAIN_MS = 300;
+const LOOK_AGAIN_SECONDS = 5;
 
 /** Runs of one task for which a host waits. The work is done by Prefect's workers, as for every other run. */
 export class SyncRuns {
@@ -47,47 +52,71 @@ export class SyncRuns {
 
   constructor(private readonly options: SyncRunsOptions) {}
 
-  /** Starts a run of a task, as `sync_runs.py` takes it. */
-  async start(api: PrefectSession, task: Record<string, unknown>): Promise<Started> {
-    const [run, warning] = await Promise.all([this.create(api, task), this.warning(api)]);
-    return { id: run.id, ...(warning === undefined ? {} : { warning }) };
+  /**
+   * Starts a run of a task, as `sync_runs.py` takes it, or finds the one of the same idempotency key.
+   * @throws AppError 422 where the key was used with another task, 503 where the work pool does not exist
+   * @throws UpstreamError
+   */
+  async start(api: PrefectSession, task: Record<string, unknown>, more: Omit<NewRun, 'parameters'>) {
+    // It brings its queue along.
+    await this.ensured();
+    const run = this.create(api, { ...more, parameters: { task } });
+    const [{ flow_run_id: id }, warning] = await Promise.all([run, this.warning(api)]);
+    return { id, ...(warning === undefined ? {} : { warning }) } satisfies Started;
   }
 
   /**
-   * Waits for the end of a run.
+   * Waits for the end of a run, whatever fails at the orchestrator in the meantime.
    * @returns its result; undefined where `waitSeconds` were not enough
-   * @throws AppError 400 (`failure`) where the run fails, 503 where it was not started in time, 504 where it takes too long
+   * @throws AppError 400 (`failure`) where the run fails, 503 where it was not started in time (it is cancelled) or
+   *   this service ends, 504 where it takes too long; it goes on then
+   * @throws UpstreamError where it is deleted, or its result cannot be read
    */
   async finish(id: string, failure: string, patience: Patience): Promise<{ result: unknown } | undefined> {
-    const { startTimeoutSeconds, timeoutSeconds, client } = this.options;
-    const wanted = patience.waitSeconds ?? Infinity;
+    const { client, limits, startTimeoutSeconds, timeoutSeconds, watch } = this.options;
+    const limit = Math.min(timeoutSeconds, patience.waitSeconds ?? Infinity);
     const begun = performance.now();
-    const until = async (seconds: number): Promise<Known> => {
-      const timeoutMs = Math.max(0, Math.min(seconds, wanted) * 1000 - (performance.now() - begun));
-      return waitForEnd(this.options.watch, client.session(), id, { timeoutMs, gone: patience.gone });
-    };
-    let known = await until(Math.min(startTimeoutSeconds, timeoutSeconds));
-    if (!known.isEnded && wanted > startTimeoutSeconds) {
-      if (hasNotStarted(known)) await this.giveUp(id);
-      known = await until(timeoutSeconds);
+    const elapsed = () => (performance.now() - begun) / 1000;
+    let until = Math.min(startTimeoutSeconds, limit);
+    for (;;) {
+      const known = await this.knownAfter(id, until - elapsed(), patience.gone);
+      if (known?.isEnded) return outcomeOf(client.session(), limits.size, known.text, failure);
+      if (until >= limit || watch.isClosed) break;
+      if (known && hasNotStarted(known)) await this.giveUp(id);
+      until = known ? limit : Math.min(elapsed() + LOOK_AGAIN_SECONDS, limit);
     }
-    if (known.isEnded) return outcomeOf(client.session(), this.options.limits.size, known.text, failure);
-    if (wanted < timeoutSeconds) return undefined;
-    throw new AppError('orchestrator_timeout', `flow run ${id} has not ended within ${timeoutSeconds} s`, {
-      headers: { 'x-flow-run-id': id },
-      upstream: { flow_run_id: id },
-    });
+    if (patience.waitSeconds !== undefined && patience.waitSeconds <= timeoutSeconds) return undefined;
+    const upstream = { flow_run_id: id };
+    if (!watch.isClosed) {
+      const detail = `flow run ${id} has not ended within ${timeoutSeconds} s`;
+      throw new AppError('orchestrator_timeout', detail, { upstream });
+    }
+    const detail = `this service is ending; flow run ${id} goes on`;
+    throw new AppError('orchestrator_unavailable', detail, { retryAfterSeconds: 1, upstream });
   }
 
-  private async create(api: PrefectSession, task: Record<string, unknown>) {
-    const parameters = { task };
+  /** The run as it is when it has ended or the time is over; undefined where it cannot be read just then. */
+  private async knownAfter(id: string, seconds: number, gone: AbortSignal): Promise<Known | undefined> {
+    const { client, watch } = this.options;
     try {
-      return await flowRuns.createFromDeployment(api, await this.ensured(), { parameters });
+      const timeoutMs = Math.max(0, seconds * 1000);
+      return await waitForEnd(watch, client.session(), id, { timeoutMs, gone });
+    } catch (error) {
+      if (error instanceof UpstreamError && !isGone(error)) return undefined;
+      throw error;
+    }
+  }
+
+  private async create(api: PrefectSession, wanted: NewRun) {
+    const deployment = this.ensured();
+    const deploymentId = await deployment;
+    try {
+      return await startRun(api, deploymentId, wanted);
     } catch (error) {
       if (!(error instanceof UpstreamError && error.isNotFound)) throw error;
       // Somebody deleted it since.
-      this.deployment = undefined;
-      return flowRuns.createFromDeployment(api, await this.ensured(), { parameters });
+      if (this.deployment === deployment) this.deployment = undefined;
+      return startRun(api, await this.ensured(), wanted);
     }
   }
 
@@ -103,40 +132,62 @@ export class SyncRuns {
   private async ensure(): Promise<string> {
     const api = this.options.client.session();
     const { pullSteps, workPoolName, workQueueName } = this.options.defaults;
-    return deployments.upsert(api, {
-      name: NAME,
-      flow_id: await flows.ensure(api, FLOW_NAME),
-      entrypoint: ENTRYPOINT,
-      pull_steps: pullSteps,
-      parameter_openapi_schema: parameterSchema,
-      enforce_parameter_schema: true,
-      work_pool_name: workPoolName,
-      work_queue_name: workQueueName,
-      paused: false,
-    });
+    const flowId = await flows.ensure(api, FLOW_NAME);
+    try {
+      return await deployments.upsert(api, {
+        name: NAME,
+        flow_id: flowId,
+        entrypoint: ENTRYPOINT,
+        pull_steps: pullSteps,
+        parameter_openapi_schema: parameterSchema,
+        enforce_parameter_schema: true,
+        work_pool_name: workPoolName,
+        work_queue_name: workQueueName,
+        paused: false,
+      });
+    } catch (error) {
+      if (!(error instanceof UpstreamError && error.isNotFound)) throw error;
+      const detail = `the work pool ${workPoolName} does not exist (DEFAULT_WORK_POOL_NAME)`;
+      throw new AppError('not_configured', detail, { cause: error });
+    }
   }
 
   private async warning(api: PrefectSession): Promise<string | undefined> {
     const { workPoolName: pool, workQueueName: queue } = this.options.defaults;
     const asked = { work_pool_names: [pool], work_queue_names: [queue], status: 'ONLINE' };
-    const count = await countWorkers(api, this.options.limits, asked);
-    return count > 0 ? undefined : `no online worker polls the queue ${queue} of the pool ${pool}`;
+    // The run counts: that nobody can say who is there is no reason to fail.
+    const count = await countWorkers(api, this.options.limits, asked).catch(() => undefined);
+    return count === 0 ? `no online worker polls the queue ${queue} of the pool ${pool}` : undefined;
   }
 
-  /** A run that nobody has picked up must not start when nobody waits for it any more. */
+  /**
+   * A run that nobody has picked up must not start when nobody waits for it any more.
+   * @returns where it has started or ended in the meantime
+   * @throws AppError 503 when it is cancelled
+   * @throws UpstreamError where it could not be
+   */
   private async giveUp(id: string): Promise<void> {
     const state = { type: 'CANCELLING', name: 'Cancelling', message: 'Not started in time' };
-    await flowRuns.changeState(this.options.client.session(), id, state, false, 'CANCELLED');
-    throw new AppError(
-      'orchestrator_unavailable',
-      `flow run ${id} was not started within ${this.options.startTimeoutSeconds} s and has been cancelled`,
-      { retryAfterSeconds: 60, headers: { 'x-flow-run-id': id }, upstream: { flow_run_id: id } },
-    );
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await flowRuns.changeState(this.options.client.session(), id, state, false, 'CANCELLED');
+        break;
+      } catch (error) {
+        if (error instanceof UpstreamError && error.isConflict) return;
+        if (attempt === CANCEL_ATTEMPTS) throw error;
+        // A locked database is routine. Cancelling it twice is cancelling it once.
+        await sleep(CANCEL_AGAIN_MS);
+      }
+    }
+    const within = `within ${this.options.startTimeoutSeconds} s`;
+    throw new AppError('orchestrator_unavailable', `flow run ${id} was not started ${within}: cancelled`, {
+      retryAfterSeconds: 60,
+      upstream: { flow_run_id: id },
+    });
   }
 }
 
 function hasNotStarted({ text }: Known): boolean {
-  const run = parsePlainJson(text);
-  const type = typeof run === 'object' && run && 'state_type' in run ? run.state_type : undefined;
+  const type = parseRun(text).state?.type;
   return NOT_STARTED.some((one) => one === type);
 }
