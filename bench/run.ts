@@ -26,11 +26,17 @@ const quick = {
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 try {
-  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
-  requireWrk();
-  const given = process.env['BENCH_PREFECT_API_URL']?.replace(/\/+$/, '');
-  const server = given ? { apiUrl: given } : { python: await ensurePython(say) };
-  await bench(server, values.quick ? quick : full);
+  const { values } = parseArgs({
+    options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } },
+  });
+  if (values.only === 'wait') {
+    await import('./wait.js');
+  } else {
+    requireWrk();
+    const given = process.env['BENCH_PREFECT_API_URL']?.replace(/\/+$/, '');
+    const server = given ? { apiUrl: given } : { python: await ensurePython(say) };
+    await bench(server, values.quick ? quick : full);
+  }
 } catch (error) {
   failed(error);
 }

@@ -192,6 +192,24 @@ describe('Waiting goes on', () => {
     expect((await reply).headers['x-run-ended']).toBe('true');
   });
 
+  it('where a change is told of before it can be seen', async () => {
+    const id = await running();
+    const reply = wait(id);
+    await listening(1);
+    await readAfterSubscription();
+    const before = JSON.stringify(await seed.call('GET', `/flow_runs/${id}`));
+    let stale = 4;
+    mock.fault(({ method }) => {
+      if (method !== 'GET' || stale === 0) return undefined;
+      stale -= 1;
+      return { status: 200, body: before };
+    });
+    await finish(id);
+    // So many rounds of reads would take longer than this test may.
+    expect((await reply).headers['x-run-ended']).toBe('true');
+    expect(stale).toBe(0);
+  });
+
   it('where the orchestrator is away for a while', async () => {
     const id = await running();
     const reply = wait(id);

@@ -34,7 +34,12 @@ export interface FacadeServer extends Server {
 }
 
 /** Starts the built facade, one process, as in production: its log is JSON lines, written to a file. */
-export async function startFacade(children: Children, name: string, apiUrl: string): Promise<FacadeServer> {
+export async function startFacade(
+  children: Children,
+  name: string,
+  apiUrl: string,
+  more: Record<string, string> = {},
+): Promise<FacadeServer> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const logFile = join(children.directory, `${name}.log`);
@@ -43,6 +48,7 @@ export async function startFacade(children: Children, name: string, apiUrl: stri
     PREFECT_PROXY_API_PORT: String(port),
     WEB_CONCURRENCY: '1',
     WEBHOOK_AUTO_REGISTER: 'false',
+    ...more,
   };
   const started = performance.now();
   // Not the project's root as the directory: a .env there is for the user's own facade.

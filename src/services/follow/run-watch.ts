@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PrefectClient, PrefectSession } from '../../prefect/client.js';
 import { isEnded, parseRun } from '../../prefect/ended-runs.js';
 import { UpstreamError } from '../../prefect/errors.js';
@@ -41,6 +42,8 @@ const SWEEP_MS = 5_000;
 const DEAF_SWEEP_MS = 1_000;
 /** The orchestrator does not say when its side of a new subscription stands: what happens until then is read. */
 const SUBSCRIBED_MS = 200;
+/** The orchestrator tells of a change a moment before others can see it. */
+const UNSEEN_MS = [0, 20, 50, 100, 200, 400];
 /** The next one who waits is often there soon. */
 const LINGER_MS = 10_000;
 
@@ -128,7 +131,17 @@ export class RunWatch {
     if (!entry) return;
     this.isDeaf = false;
     entry.heard = stateId;
-    if (entry.known?.stateId !== stateId) void this.read(entry, this.options.client.session());
+    void this.readUntil(entry, stateId);
+  }
+
+  /** Reads a run until it is in a state that was told of. */
+  private async readUntil(entry: Entry, stateId: string): Promise<void> {
+    for (const delay of UNSEEN_MS) {
+      if (delay > 0) await sleep(delay);
+      const isPast = this.isClosed || entry.listeners.size === 0 || entry.heard !== stateId;
+      if (isPast || entry.known?.stateId === stateId) return;
+      await this.read(entry, this.options.client.session());
+    }
   }
 
   /** Reads a run, by a call that starts now, and tells its listeners what is new. Never fails. */
