@@ -397,10 +397,10 @@ describe('Idempotency-Key', () => {
 describe('Bodies', () => {
   const without = (key: string) =>
     Object.fromEntries(Object.entries(dbt('x')).filter(([name]) => name !== key));
-  it.each([
+  const cases: [string, object, string, string][] = [
     ...Object.keys(dbt('x'))
       .filter((key) => key !== 'cli_args')
-      .map((key) => [DBT, without(key), 'missing', key] as const),
+      .map((key) => [DBT, without(key), 'missing', key] satisfies [string, object, string, string]),
     [DBT, { ...dbt('x'), commands: 'dbt run' }, 'list_type', 'commands'],
     [DBT, { ...dbt('x'), commands: null }, 'list_type', 'commands'],
     [DBT, { ...dbt('x'), cli_args: {} }, 'list_type', 'cli_args'],
@@ -409,7 +409,8 @@ describe('Bodies', () => {
     [SHELL, { ...shell('x'), env: [] }, 'dict_type', 'env'],
     [SHELL, { ...shell('x'), slug: null }, 'string_type', 'slug'],
     [SHELL, { ...shell('x'), commands: [2 ** 65] }, 'int_parsing_size', 'commands'],
-  ])('%#: %s is 422', async (path, body, type, key) => {
+  ];
+  it.each(cases)('%#: %s is 422', async (path, body, type, key) => {
     const reply = await c.host.post(path, body);
     expect(reply.status).toBe(422);
     expect(reply.json).toMatchObject({ detail: [{ type, loc: ['body', key] }] });
