@@ -3,17 +3,18 @@ import { z } from 'zod';
 import { AppError } from '../errors.js';
 import type { PrefectSession } from '../prefect/client.js';
 import { parseRun } from '../prefect/ended-runs.js';
-import * as logs from '../prefect/logs.js';
+import { readPage, type FollowedLog } from '../prefect/log-pages.js';
 import type { PageSize } from '../prefect/pages.js';
 import { readTasks } from './follow/result.js';
-import { logRow } from './graph.js';
 
 const taskResult = z.looseObject({ result: z.unknown() });
 const withMessage = z.looseObject({ message: z.string().nullish() });
 
 const ERROR_LEVEL = 40;
 const LOG_LINES = 20;
-const LOG_CEILING = 1_000;
+const LINE_LENGTH = 2_000;
+/** What Prefect adds to every failure: the state, which is told anyway, and a traceback of its own. */
+const NOISE = /^(?:Finished in state |Engine execution exited with unexpected exception)/;
 /** Logs come in batches, up to some seconds after the run's end: how often, and after how many milliseconds, we look. */
 const LOOKS = 5;
 const LOOK_AGAIN_MS = 500;
@@ -22,7 +23,7 @@ const LOOK_AGAIN_MS = 500;
  * What a run of one task came to: the result that its flow wrote.
  * @param text the run, which has ended
  * @param failure `detail` of the error
- * @throws AppError 400 where it did not complete, with its state and the last lines of its errors; 502 where it
+ * @throws AppError 400 where it did not complete, with its state and the last lines of its logs; 502 where it
  *   completed and left no result
  */
 export async function outcomeOf(
@@ -43,17 +44,25 @@ export async function outcomeOf(
       state_type: state?.type,
       state_name: state?.name,
       message: withMessage.safeParse(state).data?.message ?? null,
-      logs: await lastErrors(api, size, id),
+      logs: await lastLines(api, size, id),
     },
   });
 }
 
-/** The last lines of a run's errors; none where they cannot be read, for that it failed is known. */
-async function lastErrors(api: PrefectSession, size: PageSize, id: string) {
-  const filter = { flow_run_id: { any_: [id] }, level: { ge_: ERROR_LEVEL } };
+/**
+ * The last lines of a failed run's logs, the oldest first: what its commands wrote last is there at INFO, and why the
+ * flow failed at ERROR. None where they cannot be read, for that it failed is known.
+ */
+async function lastLines(api: PrefectSession, size: PageSize, id: string) {
+  const wanted = { flowRunIds: [id], limit: LOG_LINES + 2, newestFirst: true };
   for (let look = 1; ; look += 1) {
-    const { rows } = await logs.list(api, size, filter, { ceiling: LOG_CEILING }).catch(() => ({ rows: [] }));
-    if (rows.length > 0 || look === LOOKS) return rows.slice(-LOG_LINES).map(logRow);
+    const rows = await readPage(api, size, wanted).catch((): FollowedLog[] => []);
+    const lines = rows.filter(({ message }) => !NOISE.test(message)).slice(0, LOG_LINES);
+    if (lines.some(({ level }) => level >= ERROR_LEVEL) || look === LOOKS) return lines.reverse().map(view);
     await sleep(LOOK_AGAIN_MS);
   }
+}
+
+function view({ level, timestamp, message }: FollowedLog) {
+  return { level, timestamp, message: message.slice(0, LINE_LENGTH) };
 }

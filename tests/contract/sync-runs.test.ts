@@ -114,10 +114,14 @@ describe('POST /proxy/flows/shell/run/', () => {
       const lines = Array.from({ length: 25 }, (_, at) => ({
         flowRunId,
         message: `line ${at}`,
-        level: 40,
+        level: at === 24 ? 40 : 20,
         at,
       }));
-      await c.seed.logs([...lines, { flowRunId, message: 'all is well', at: 30 }]);
+      const own = [
+        'Finished in state Failed()',
+        'Engine execution exited with unexpected exception\nTraceback',
+      ];
+      await c.seed.logs([...lines, ...own.map((message) => ({ flowRunId, message, level: 40, at: 30 }))]);
       await work(slug, { ...state, message: 'command 1 exited with 3' });
       const { status, headers, json } = await reply;
       expect({ status, run: headers['x-flow-run-id'] }).toEqual({ status: 400, run: flowRunId });
@@ -129,7 +133,7 @@ describe('POST /proxy/flows/shell/run/', () => {
           state_type: state.type,
           state_name: state.name,
           message: 'command 1 exited with 3',
-          logs: lines.slice(5).map(({ message }) => ({ level: 40, message })),
+          logs: lines.slice(5).map(({ message, level }) => ({ level, message })),
         },
       });
     },
