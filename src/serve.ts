@@ -42,7 +42,8 @@ const IDLE_GRACE = 500;
 export async function serve(options: ServeOptions): Promise<Facade> {
   const { config, logger, hint = () => {}, onRequest } = options;
   const client = createClient(config, config.PREFECT_API_URL);
-  const app = createApp({ config, client, logger, hint });
+  const closing = new AbortController();
+  const app = createApp({ config, client, logger, hint, closing: closing.signal });
   const listener = getRequestListener(app.fetch);
   const server = createServer((request, response) => void listener(request, response));
   if (onRequest) server.on('request', onRequest);
@@ -53,6 +54,7 @@ export async function serve(options: ServeOptions): Promise<Facade> {
   return {
     url: urlOf({ ...address, port }),
     close: async ({ replaced = false } = {}) => {
+      closing.abort();
       const started = performance.now();
       const limit = config.GRACEFUL_TIMEOUT * 1000;
       const cut = await drain(replaced ? server.keepAliveTimeout + 2_000 : IDLE_GRACE, limit);
