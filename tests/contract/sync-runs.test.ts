@@ -195,7 +195,9 @@ describe('The deployment', () => {
     const flow = z.looseObject({ id: z.string() });
     for (const { id } of z.array(flow).parse(await c.seed.call('POST', '/flows/filter', OURS)))
       await c.seed.call('DELETE', `/flows/${id}`);
-    const hosts = await Promise.all([another({}), another({})]);
+    // A real server's SQLite is locked for some time by so many.
+    const patient = { PREFECT_API_RETRY_DELAY: '0.3', PREFECT_API_TIMEOUT: '60' };
+    const hosts = await Promise.all([another(patient), another(patient)]);
     const slug = slugs();
     const replies = await Promise.all(
       Array.from({ length: 25 }, () => hosts.map(({ host }) => host.post(SHELL, shell(slug), now))).flat(),
