@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import pLimit from 'p-limit';
 import parameterSchema from '../../flows/sync-runs-parameter-schema.json' with { type: 'json' };
 import { AppError } from '../errors.js';
 import type { PrefectClient, PrefectSession } from '../prefect/client.js';
@@ -42,6 +43,8 @@ const NAME = 'prefect-proxy-sync-runs';
 const FLOW_NAME = 'run-one-task';
 const ENTRYPOINT = 'sync_runs.py:run_one_task';
 const NOT_STARTED = ['SCHEDULED', 'PENDING'];
+/** Runs that are made at once: SQLite is locked to nearly all of fifty, for so long that its 503 looks like an outage. */
+const NEW_RUNS = 4;
 const CANCEL_ATTEMPTS = 5;
 const CANCEL_AGAIN_MS = 300;
 const LOOK_AGAIN_SECONDS = 5;
@@ -49,6 +52,7 @@ const LOOK_AGAIN_SECONDS = 5;
 /** Runs of one task for which a host waits. The work is done by Prefect's workers, as for every other run. */
 export class SyncRuns {
   private deployment: Promise<string> | undefined;
+  private readonly limited = pLimit(NEW_RUNS);
 
   constructor(private readonly options: SyncRunsOptions) {}
 
@@ -111,7 +115,7 @@ export class SyncRuns {
     const deployment = this.ensured();
     const deploymentId = await deployment;
     try {
-      return await startRun(api, deploymentId, wanted);
+      return await this.limited(() => startRun(api, deploymentId, wanted));
     } catch (error) {
       if (!(error instanceof UpstreamError && error.isNotFound)) throw error;
       // Somebody deleted it since.
