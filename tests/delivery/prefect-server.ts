@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ready, waitFor, type Child, type Children } from '../../bench/lib/children.js';
@@ -24,11 +25,15 @@ export interface PrefectOptions {
   /** Sets its folders apart. */
   name: string;
   logFile: string;
+  /** The address of its database; SQLite without it. */
+  database: string | undefined;
 }
 
 /** A real Prefect server with a database of its own, which can be killed and started again on the same address. */
 export class PrefectServer {
   private child: Child | undefined;
+  /** Else the server makes one with its first secret: of two that come at once, one is refused (409). */
+  private readonly encryptionKey = `${randomBytes(32).toString('base64url')}=`;
 
   private constructor(
     private readonly options: PrefectOptions,
@@ -50,13 +55,15 @@ export class PrefectServer {
 
   /** @param settings more of Prefect's settings */
   async start(settings: Record<string, string> = {}): Promise<void> {
-    const { children, python, logFile } = this.options;
+    const { children, python, logFile, database } = this.options;
     const bin = join(python, 'bin');
     const env = {
       PATH: `${bin}:${process.env['PATH'] ?? ''}`,
       PREFECT_HOME: this.home,
       PREFECT_API_URL: this.apiUrl,
       PREFECT_SERVER_ANALYTICS_ENABLED: 'false',
+      PREFECT_SERVER_ENCRYPTION_KEY: this.encryptionKey,
+      ...(database !== undefined && { PREFECT_API_DATABASE_CONNECTION_URL: database }),
       ...settings,
     };
     const args = [

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { Children } from '../../bench/lib/children.js';
 import { root } from '../../bench/lib/servers.js';
 import { play, type PlayOptions, type Result } from './play.js';
+import { findPostgres, Postgres } from './postgres.js';
 import { ensurePrefect } from './prefect-server.js';
 import { ROUNDS, type Round } from './rounds.js';
 import { Stage } from './stage.js';
@@ -17,6 +18,8 @@ const HELP = `npm run prove:delivery -- [options]
   --runs <n>        runs a round (1000; with --quick ${QUICK_RUNS})
   --rate <n>        runs that end in a second, at most (5)
   --server <v>      ${VERSIONS.join(', ')} or both (both)
+  --database <d>    postgres (a cluster of its own, without fsync) or sqlite, on which Prefect stalls for a minute as soon
+                    as a few write at once (postgres, where its programs are found)
   --only <round>    one round; may come several times
   --quick           few runs and short outages, for CI
 
@@ -31,6 +34,7 @@ async function main(): Promise<void> {
       runs: { type: 'string' },
       rate: { type: 'string', default: '5' },
       server: { type: 'string', default: 'both' },
+      database: { type: 'string' },
       only: { type: 'string', multiple: true },
       quick: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -52,25 +56,54 @@ async function main(): Promise<void> {
   const versions = chosen('--server', values.server === 'both' ? VERSIONS : [values.server], (version) =>
     VERSIONS.find((one) => one === version),
   );
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => process.exit(130));
+  const postgres = await startDatabase(values.database);
   const results: Result[] = [];
-  for (const version of versions) results.push(...(await prove(version, rounds, options)));
+  for (const version of versions) results.push(...(await prove(version, rounds, options, postgres)));
   say(`\n${summary(results)}`);
   process.exit(results.every(({ problems }) => problems.length === 0) ? 0 : 1);
 }
 
-/** Plays the rounds on one server version. */
-async function prove(version: string, rounds: Round[], options: PlayOptions): Promise<Result[]> {
+/** @returns undefined for SQLite */
+async function startDatabase(name: string | undefined): Promise<Postgres | undefined> {
+  const database = chosen('--database', name === undefined ? [] : [name], (one) =>
+    ['postgres', 'sqlite'].find((known) => known === one),
+  )[0];
+  if (database === 'sqlite') return undefined;
+  const programs = findPostgres();
+  if (programs !== undefined) return Postgres.start(programs);
+  if (database === 'postgres') fail('--database postgres: there is no initdb on the PATH');
+  say("PostgreSQL's initdb is not installed: SQLite, whose locks are part of what is measured");
+  return undefined;
+}
+
+/** Plays the rounds on one server version. @param postgres undefined for SQLite */
+async function prove(
+  version: string,
+  rounds: Round[],
+  options: PlayOptions,
+  postgres: Postgres | undefined,
+): Promise<Result[]> {
   const python = await ensurePrefect(version, say);
   const children = new Children(mkdtempSync(join(tmpdir(), 'prefect-proxy-delivery-')));
   const logs = join(root, '.local', 'delivery', version);
   rmSync(logs, { recursive: true, force: true });
   mkdirSync(logs, { recursive: true });
-  say(`\nPrefect ${version}: ${options.runs} runs a round\n${heading()}`);
+  const database = postgres ? 'PostgreSQL, fsync off' : 'SQLite';
+  say(`\nPrefect ${version} on ${database}: ${options.runs} runs a round\n${heading()}`);
   const results: Result[] = [];
   let stage: Stage | undefined;
   for (const [index, round] of rounds.entries()) {
     // A server of its own for each round; quickly, only after one that failed.
-    stage ??= await Stage.build({ children, version, python, name: `${index + 1}`, logs });
+    stage ??= await Stage.build({
+      children,
+      version,
+      python,
+      name: `${index + 1}`,
+      logs,
+      database: postgres?.createDatabase(),
+    });
     if (round.prefectSettings) {
       await stage.prefect.kill();
       await stage.prefect.start(round.prefectSettings);

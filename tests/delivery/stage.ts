@@ -21,6 +21,8 @@ export interface StageOptions {
   /** Sets its folders apart. */
   name: string;
   logs: string;
+  /** The address of Prefect's database; SQLite without it. */
+  database: string | undefined;
 }
 
 /** A Prefect server, a host, and what stands between them and the facades: for one round, or for several. */
@@ -40,12 +42,13 @@ export class Stage {
   ) {}
 
   static async build(options: StageOptions): Promise<Stage> {
-    const { children, python, name, logs } = options;
+    const { children, python, name, logs, database } = options;
     const prefect = await PrefectServer.start({
       children,
       python,
       name,
       logFile: join(logs, `${name}-prefect.log`),
+      database,
     });
     return new Stage(
       options,
