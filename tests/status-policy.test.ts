@@ -187,7 +187,7 @@ describe('A reply that is cut, or none', () => {
       ['WAIT', 503],
     ] as const) {
       mock.reset();
-      mock.fault(() => answer(said));
+      mock.fault(({ path }) => (path.endsWith('/set_state') ? answer(said) : undefined));
       expect(await retry()).toMatchObject({ status, json: { upstream: 'not now' } });
     }
   });

@@ -86,7 +86,10 @@ describe('Idempotency-Key', () => {
   });
 
   it('means another run in another deployment of the same flow', async () => {
-    const [one, two] = [await c.seed.deployment({ name: randomUUID() }), await c.seed.deployment({ name: randomUUID() })];
+    const [one, two] = [
+      await c.seed.deployment({ name: randomUUID() }),
+      await c.seed.deployment({ name: randomUUID() }),
+    ];
     const headers = { 'idempotency-key': 'same' };
     const replies = [await startNow(one, headers), await startNow(two, headers)];
     expect(replies.map((reply) => reply.status)).toEqual([200, 200]);
