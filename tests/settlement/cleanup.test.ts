@@ -212,7 +212,7 @@ describe('Slots that Prefect leaves held', () => {
     await rig.seed.setState('flow_runs', id, FAILED);
     hint(id);
     await rig.labelled(id, 'settled');
-    expect(await slotHolders(rig.seed, tag)).toEqual([]);
+    await expect.poll(() => slotHolders(rig.seed, tag)).toEqual([]);
     expect(await blockIsThere(block)).toBe(true);
   });
 

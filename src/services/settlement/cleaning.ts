@@ -1,7 +1,7 @@
 import type { Logger } from '../../logger.js';
 import type { EndedRun } from '../../prefect/ended-runs.js';
 import { holdsAny } from '../../schemas/resources.js';
-import { declaredBy, type Cleanup } from './cleanup.js';
+import { declaredBy, LivesAgain, type Cleanup } from './cleanup.js';
 import { wordOf, type Step, type Work } from './desk.js';
 import { cleanedLabel, type Progress } from './progress.js';
 
@@ -10,6 +10,8 @@ export interface CleaningOptions {
   logger: Logger;
   /** Seconds for which a failed or crashed run keeps what it declared, so that it can be retried. */
   graceSeconds: number;
+  /** Whether a run is in a state now. */
+  isIn: (flowRunId: string, stateId: string) => Promise<boolean>;
 }
 
 /** Seconds after which a clean-up that failed is tried again. */
@@ -30,9 +32,12 @@ export class Cleaning implements Work {
     try {
       await Promise.all([
         cleanup.releaseSlots(run),
-        held && wait <= 0 ? cleanup.releaseDeclared(held) : undefined,
+        held && holdsAny(held) && wait <= 0
+          ? cleanup.releaseDeclared(held, () => this.options.isIn(run.id, run.state.id))
+          : undefined,
       ]);
     } catch (error) {
+      if (error instanceof LivesAgain) return { again: 0 };
       logger.warn('clean-up failed', { flow_run: run.id, error: wordOf(error) });
       return { again: RETRY_SECONDS };
     }

@@ -21,7 +21,10 @@ export function declaredBy({ labels }: EndedRun): Resources | 'unreadable' {
 }
 
 /** Writes at the same time: SQLite has one writer, and answers 503 to the others. */
-const WRITES_AT_ONCE = 3;
+const WRITES_AT_ONCE = 2;
+
+/** A run left the state that was to be cleaned up after. */
+export class LivesAgain extends Error {}
 
 /** Gives back what runs hold. Every step is tried; what is gone already is success. */
 export class Cleanup {
@@ -30,16 +33,21 @@ export class Cleanup {
 
   constructor(private readonly client: PrefectClient) {}
 
-  /** Deletes and gives back what a run declared. @throws Error the first failure, when all steps are done */
-  async releaseDeclared(held: Resources): Promise<void> {
-    const { client } = this;
-    await all([
-      ...held.concurrency_leases.map((id) =>
-        this.write(() => concurrency.releaseLease(client.session(), id)),
-      ),
-      ...held.block_documents.map((id) => this.write(() => ifThere(blocks.remove(client.session(), id)))),
-      ...held.deployments.map((id) => this.write(() => ifThere(deployments.remove(client.session(), id)))),
-    ]);
+  /**
+   * Deletes and gives back what a run declared, unless it lives again by the time it is its turn.
+   * @param hasEnded reads the run
+   * @throws Error the first failure, when all steps are done
+   */
+  releaseDeclared(held: Resources, hasEnded: () => Promise<boolean>): Promise<void> {
+    const session = () => this.client.session();
+    return this.writing(async () => {
+      if (!(await hasEnded())) throw new LivesAgain();
+      await all([
+        ...held.concurrency_leases.map((id) => concurrency.releaseLease(session(), id)),
+        ...held.block_documents.map((id) => ifThere(blocks.remove(session(), id))),
+        ...held.deployments.map((id) => ifThere(deployments.remove(session(), id))),
+      ]);
+    });
   }
 
   /**

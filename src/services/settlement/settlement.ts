@@ -1,7 +1,7 @@
 import type { HostWebhook } from '../../host/webhook.js';
 import type { Logger } from '../../logger.js';
 import type { PrefectClient } from '../../prefect/client.js';
-import type { EndedRun } from '../../prefect/ended-runs.js';
+import { parseRun, type EndedRun } from '../../prefect/ended-runs.js';
 import type { Hint } from '../hints.js';
 import type { RunPoller } from '../poll.js';
 import { Cleaning } from './cleaning.js';
@@ -44,7 +44,14 @@ export class Settlement {
         },
       }),
     );
-    this.cleaning = new Desk(deps, new Cleaning({ cleanup: new Cleanup(client), logger, graceSeconds }));
+    const isIn = async (id: string, stateId: string) => {
+      const run = parseRun(await poller.pollAfresh(client.session(), id));
+      return run.state?.id === stateId;
+    };
+    this.cleaning = new Desk(
+      deps,
+      new Cleaning({ cleanup: new Cleanup(client), logger, graceSeconds, isIn }),
+    );
   }
 
   /** Takes a hint; the run is read when its turn comes. */
