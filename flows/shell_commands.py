@@ -19,8 +19,9 @@ DEFAULT_SHELL = "/bin/bash"
 # Enough for what a host shows; a chatty command must not fill the worker's memory.
 MAX_RESULT_LINES = 10_000
 MAX_COMMAND_SHOWN = 500
-# The orchestrator's keys are the worker's own: a command that prints its environment must not show them.
-WITHHELD = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
+# The orchestrator's keys are the worker's own: a command that prints its environment must not show them. PYTHONPATH leads
+# to this folder (Prefect 3.8.8's runner sets it), where dbt would import every module whose name begins with dbt_.
+WITHHELD = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PYTHONPATH")
 
 
 def run_commands(

@@ -14,7 +14,7 @@ PREFIXES = {DBT: "dbtjob", SHELL: "shellop"}
 
 def _run_name() -> str:
     task = flow_run.parameters.get("task") or {}
-    return f"{PREFIXES.get(task.get('type'), 'task')}-{task.get('slug')}"
+    return task.get("flow_run_name") or f"{PREFIXES.get(task.get('type'), 'task')}-{task.get('slug')}"
 
 
 @flow(flow_run_name=_run_name, persist_result=False)

@@ -30,6 +30,11 @@ export class Breaker {
     this.probing = false;
   }
 
+  /** It answered, but neither well nor badly. */
+  undecided(): void {
+    this.probing = false;
+  }
+
   failed(now = Date.now()): void {
     this.probing = false;
     this.failures += 1;

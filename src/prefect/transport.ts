@@ -7,7 +7,7 @@ import { ShapeError, UpstreamError } from './errors.js';
 import { exchange, type RawReply } from './exchange.js';
 import { explain } from './explain.js';
 import type { ApiPath } from './path.js';
-import { parseRetryAfter } from './retry.js';
+import { parseRetryAfter, type RetryClass } from './retry.js';
 
 export interface TransportOptions {
   /** The orchestrator's API root, ending in `/api`, without a slash after it. */
@@ -59,14 +59,20 @@ export class Transport {
   }
 
   /** Sends a call once. @throws UpstreamError for anything but a 2xx that `parse` accepts */
-  async send<T>(method: Method, path: ApiPath, options: Call<T>, deadline: number): Promise<T> {
+  async send<T>(
+    method: Method,
+    path: ApiPath,
+    options: Call<T> & { retry: RetryClass },
+    deadline: number,
+  ): Promise<T> {
     this.breaker.admit();
     try {
       const result = await this.call(method, path, options, deadline);
       this.breaker.succeeded();
       return result;
     } catch (error) {
-      if (isOutage(error)) this.breaker.failed();
+      if (isLocked(error, options.retry)) this.breaker.undecided();
+      else if (isOutage(error)) this.breaker.failed();
       else this.breaker.succeeded();
       throw error;
     }
@@ -136,6 +142,11 @@ function isSomeoneElses({ status, text }: { status: number; text: string }): boo
 }
 
 const errorBody = z.object({ detail: z.unknown() }).partial();
+
+/** SQLite has one writer: a 503 says that another one writes. Many writes at once get many of them, and nothing is down. */
+function isLocked(error: unknown, retry: RetryClass): boolean {
+  return retry !== 'read' && error instanceof UpstreamError && error.status === 503;
+}
 
 function isOutage(error: unknown): boolean {
   if (!(error instanceof UpstreamError)) return false;
