@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import type { Logger } from '../../logger.js';
 import type { PrefectClient } from '../../prefect/client.js';
 import { isEnded, parseRun, type EndedRun, type Run } from '../../prefect/ended-runs.js';
@@ -29,6 +30,7 @@ export interface Work {
 
 /** A hint may come before the state can be read: milliseconds after which the run is read again. */
 const RECHECKS_MS = [250, 1_000, 4_000];
+const NOTES_AT_ONCE = 2;
 /** Runs that are remembered as finished, so that the second and third hint cost nothing. */
 const REMEMBERED = 10_000;
 
@@ -39,6 +41,8 @@ const REMEMBERED = 10_000;
 export class Desk {
   private readonly agenda: Agenda;
   private readonly finished = new Map<string, string>();
+  /** Its own, so that what the host was told is noted without waiting for the notes of clean-ups. */
+  private readonly noting = pLimit(NOTES_AT_ONCE);
 
   constructor(
     private readonly deps: DeskDeps,
@@ -93,7 +97,7 @@ export class Desk {
     const progress = progressOf(run);
     if (!this.work.isDone(progress)) {
       const { labels, again } = await this.work.step(run, progress, task);
-      if (labels) await this.deps.notes.add(id, labels);
+      if (labels) await this.deps.notes.add(id, labels, this.noting);
       if (again !== undefined) return again;
     }
     this.remember(run);

@@ -1,9 +1,6 @@
-import pLimit from 'p-limit';
+import type { LimitFunction } from 'p-limit';
 import type { PrefectClient } from '../../prefect/client.js';
 import { addLabels } from '../../prefect/ended-runs.js';
-
-/** SQLite has one writer. */
-const WRITES_AT_ONCE = 2;
 
 /**
  * Writes labels of runs: of one run one after the other, because Prefect reads all of them, changes some and writes all
@@ -11,14 +8,17 @@ const WRITES_AT_ONCE = 2;
  */
 export class Notes {
   private readonly last = new Map<string, Promise<void>>();
-  private readonly turns = pLimit(WRITES_AT_ONCE);
 
   constructor(private readonly client: PrefectClient) {}
 
-  /** `PATCH /flow_runs/{id}/labels`. @throws UpstreamError */
-  async add(id: string, labels: Record<string, string>): Promise<void> {
+  /**
+   * `PATCH /flow_runs/{id}/labels`.
+   * @param turns how many such writes at once: SQLite has one writer
+   * @throws UpstreamError
+   */
+  async add(id: string, labels: Record<string, string>, turns: LimitFunction): Promise<void> {
     const before = this.last.get(id) ?? Promise.resolve();
-    const write = () => this.turns(() => addLabels(this.client.session(), id, labels));
+    const write = () => turns(() => addLabels(this.client.session(), id, labels));
     const mine = before.then(write, write);
     this.last.set(id, mine);
     try {
