@@ -22,6 +22,8 @@ export interface Result extends Verdict {
   outages: number;
   /** Milliseconds that half of the state changes took at the orchestrator. */
   changeMs: number;
+  /** Requests of the facades to the orchestrator, for each run that ended. */
+  calls: number;
   limitMs: number;
   seconds: number;
 }
@@ -47,7 +49,16 @@ export async function play(stage: Stage, round: Round, options: PlayOptions): Pr
   } catch (error) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     const problem = { kind: 'broken', text };
-    return { ...NOTHING, round, problems: [problem], outages: 0, changeMs: NaN, limitMs: NaN, seconds: NaN };
+    return {
+      ...NOTHING,
+      round,
+      problems: [problem],
+      outages: 0,
+      changeMs: NaN,
+      calls: NaN,
+      limitMs: NaN,
+      seconds: NaN,
+    };
   } finally {
     limit.abort();
     hung.catch(() => undefined);
@@ -120,7 +131,8 @@ async function playThrough(stage: Stage, round: Round, options: PlayOptions): Pr
     driver.changes.toSorted((a, b) => a - b),
     0.5,
   );
-  return { ...verdict, round, problems, outages: scene.outages.length, changeMs, limitMs, seconds };
+  const calls = stage.proxy.calls / count;
+  return { ...verdict, round, problems, outages: scene.outages.length, changeMs, calls, limitMs, seconds };
 }
 
 interface Asked {

@@ -64,6 +64,7 @@ export class Stage {
   async open(round: string, instances: number): Promise<void> {
     this.proxy.events = 'pass';
     this.proxy.passage = this.host.passage = undefined;
+    this.proxy.calls = 0;
     this.relay.mode = 'pass';
     this.relay.taken = 0;
     this.host.deliveries = [];

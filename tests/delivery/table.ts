@@ -14,6 +14,8 @@ const COLUMNS: [title: string, width: number, of: (result: Result) => string | n
   ['outages', 8, ({ outages }) => outages],
   // What half of the state changes took at Prefect itself: where that is long, the machine is busy.
   ['change', 7, ({ changeMs }) => changeMs],
+  // Of the facades to Prefect, for each run: reads of several runs at once are one.
+  ['calls', 6, ({ calls }) => calls.toFixed(1)],
   ['p50', 6, ({ p50 }) => p50],
   ['p95', 6, ({ p95 }) => p95],
   ['limit', 6, ({ limitMs }) => limitMs],

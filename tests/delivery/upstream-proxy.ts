@@ -10,6 +10,8 @@ export type EventsMode = 'pass' | 'mute' | 'refuse';
 /** Stands between the facade and Prefect. */
 export class UpstreamProxy {
   events: EventsMode = 'pass';
+  /** Requests so far. */
+  calls = 0;
   /** Websockets opened so far. */
   websockets = 0;
   /** Parts of the stream that `mute` kept back. */
@@ -64,6 +66,7 @@ export class UpstreamProxy {
 
   private async forward(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', url: path = '/', headers } = request;
+    this.calls += 1;
     try {
       const body = await readBody(request);
       const call = { to: 'prefect' as const, method, path, body };
