@@ -66,6 +66,16 @@ export class Agenda {
     }
   }
 
+  /** Does one of those that wait at once, whichever: the same one each time may be the one that always fails. */
+  hurryAny(): void {
+    const waiting = [...this.tasks].filter(([, task]) => !task.isUnderWay);
+    const chosen = waiting[Math.floor(Math.random() * waiting.length)];
+    if (!chosen) return;
+    const [id, task] = chosen;
+    task.hurry = true;
+    this.start(id, task, 0);
+  }
+
   /** The earliest end among the runs on it. */
   earliestEnd(): string | undefined {
     let earliest: string | undefined;

@@ -73,6 +73,11 @@ export class Desk {
     this.agenda.hurryAll();
   }
 
+  /** Does one of those that wait at once. */
+  hurryAny(): void {
+    this.agenda.hurryAny();
+  }
+
   /** The earliest end of a run that is not finished, as far as known. */
   openSince(): string | undefined {
     return this.agenda.earliestEnd();

@@ -76,10 +76,11 @@ export class Reconciler {
   }
 
   private async sweepOnce(): Promise<void> {
-    const { client, shared, logger } = this.options;
+    const { client, shared, settlement, logger } = this.options;
     try {
       const { position, leads } = await shared.read(client.session());
       this.setLeading(leads);
+      if (leads) settlement.probeHost();
       // The first one is everybody's: what ended while all of ours was down does not wait for a leader.
       if (leads || this.isFirst) await this.advance(position, leads);
       if (this.isFailing) logger.info('reconciler works again');

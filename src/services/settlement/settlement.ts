@@ -30,20 +30,20 @@ export class Settlement {
   hintDelayMs = 0;
   private readonly telling: Desk;
   private readonly cleaning: Desk;
+  private readonly isTimeToProbe: () => boolean;
 
   constructor({ client, poller, host, logger, graceSeconds }: SettlementDeps) {
     const deps = { client, poller, logger, notes: new Notes(client) };
-    this.telling = new Desk(
-      deps,
-      new Telling({
-        host,
-        logger,
-        behindSeconds: () => this.hintDelayMs / 1000,
-        onHostBack: () => {
-          this.telling.hurryAll();
-        },
-      }),
-    );
+    const telling = new Telling({
+      host,
+      logger,
+      behindSeconds: () => this.hintDelayMs / 1000,
+      onHostBack: () => {
+        this.telling.hurryAll();
+      },
+    });
+    this.telling = new Desk(deps, telling);
+    this.isTimeToProbe = () => telling.isTimeToProbe();
     const isIn = async (id: string, stateId: string) => {
       const run = parseRun(await poller.pollAfresh(client.session(), id));
       return run.state?.id === stateId;
@@ -64,6 +64,11 @@ export class Settlement {
   found(run: EndedRun): void {
     this.telling.found(run, this.hintDelayMs);
     this.cleaning.found(run, this.hintDelayMs);
+  }
+
+  /** Tries a host that does not answer once out of turn: if it does now, all that waits goes at once. */
+  probeHost(): void {
+    if (this.isTimeToProbe()) this.telling.hurryAny();
   }
 
   /** The earliest end of a run that is not finished, as far as known: a sweep after a restart begins there. */

@@ -25,14 +25,31 @@ export interface TellingOptions {
 
 /** Failures in a row after which the host counts as down. */
 const HOST_DOWN_AFTER = 3;
+/** Of the time that the host has been down, between two probes. */
+const PROBE_SHARE = 0.25;
 
 /** Tells the host of a run's end until it has heard, or says that it never will, or time is up. */
 export class Telling implements Work {
   readonly counts: TellingCounts = { delivered: 0, failedAttempts: 0, dead: 0 };
   /** As if it had been down: what an earlier process left waiting goes with the first success. */
   private failures = HOST_DOWN_AFTER;
+  /** Since when it has not answered at all, or with a 5xx. */
+  private downSince: number | undefined;
+  private silences = 0;
+  private lastProbe = 0;
 
   constructor(private readonly options: TellingOptions) {}
+
+  /**
+   * Whether to try a host that does not answer once out of turn: not where it asked us to wait or does not know our key,
+   * and the less often the longer it has been down.
+   */
+  isTimeToProbe(now = Date.now()): boolean {
+    if (this.downSince === undefined || this.silences < HOST_DOWN_AFTER) return false;
+    if (now - this.lastProbe < PROBE_SHARE * (now - this.downSince)) return false;
+    this.lastProbe = now;
+    return true;
+  }
 
   readonly isDone = ({ isSettled, delivery }: Progress): boolean => isSettled || delivery?.dead === true;
 
@@ -48,8 +65,13 @@ export class Telling implements Work {
       this.counts.delivered += 1;
       if (this.failures >= HOST_DOWN_AFTER) onHostBack();
       this.failures = 0;
+      this.silences = 0;
+      this.downSince = undefined;
       return { labels: settledLabel(run) };
     }
+    const isSilent = !outcome.refused && !outcome.gone && outcome.retryAfterSeconds === undefined;
+    this.silences = isSilent ? this.silences + 1 : 0;
+    this.downSince = isSilent ? (this.downSince ?? Date.now()) : undefined;
     // Out of turn: its schedule goes on as if nothing had been tried.
     if (wait > 0) return { again: wait };
     this.failures += 1;
