@@ -7,8 +7,6 @@ export interface Task {
   endTime?: string | undefined;
   /** What waits for the host need not wait: it has just answered. */
   hurry?: boolean;
-  /** The state that the host was told, though the label may not say so yet. */
-  told?: string;
   /** Failures in a row. */
   failures: number;
   timer?: NodeJS.Timeout | undefined;

@@ -31,6 +31,7 @@ export interface Work {
 /** A hint may come before the state can be read: milliseconds after which the run is read again. */
 const RECHECKS_MS = [250, 1_000, 4_000];
 const NOTES_AT_ONCE = 2;
+const NOTE_AGAIN_MS = 5_000;
 /** Runs that are remembered as finished, so that the second and third hint cost nothing. */
 const REMEMBERED = 10_000;
 
@@ -41,6 +42,8 @@ const REMEMBERED = 10_000;
 export class Desk {
   private readonly agenda: Agenda;
   private readonly finished = new Map<string, string>();
+  /** Labels that are being written, with the end of the run they are of. */
+  private readonly unwritten = new Map<Promise<void>, string>();
   /** Its own, so that what the host was told is noted without waiting for the notes of clean-ups. */
   private readonly noting = pLimit(NOTES_AT_ONCE);
 
@@ -80,12 +83,14 @@ export class Desk {
 
   /** The earliest end of a run that is not finished, as far as known. */
   openSince(): string | undefined {
-    return this.agenda.earliestEnd();
+    const open = [this.agenda.earliestEnd(), ...this.unwritten.values()];
+    return open.filter((time) => time !== undefined).sort()[0];
   }
 
   /** Starts nothing new and waits for what is under way. */
-  close(): Promise<void> {
-    return this.agenda.close();
+  async close(): Promise<void> {
+    await this.agenda.close();
+    await Promise.all(this.unwritten.keys());
   }
 
   /** @returns seconds after which the run is looked at again; undefined where nothing is left to do */
@@ -102,11 +107,21 @@ export class Desk {
     const progress = progressOf(run);
     if (!this.work.isDone(progress)) {
       const { labels, again } = await this.work.step(run, progress, task);
-      if (labels) await this.deps.notes.add(id, labels, this.noting);
+      if (labels) this.note(run, labels);
       if (again !== undefined) return again;
     }
     this.remember(run);
     return undefined;
+  }
+
+  /** Writes labels beside what comes next: a busy orchestrator must not hold up the news of a second end. */
+  private note(run: EndedRun, labels: Record<string, string>): void {
+    const written = this.deps.notes.add(run.id, labels, this.noting).catch((error: unknown) => {
+      this.deps.logger.warn('settlement not noted', { flow_run: run.id, error: wordOf(error) });
+      this.agenda.add(run.id, { stateId: undefined, rechecks: 0, endTime: run.end_time }, NOTE_AGAIN_MS);
+    });
+    this.unwritten.set(written, run.end_time);
+    void written.finally(() => this.unwritten.delete(written));
   }
 
   private async read(id: string): Promise<Run | undefined> {

@@ -25,6 +25,8 @@ export interface TellingOptions {
 
 /** Failures in a row after which the host counts as down. */
 const HOST_DOWN_AFTER = 3;
+/** Runs that are remembered. */
+const KEPT = 10_000;
 /** Of the time that the host has been down, between two probes. */
 const PROBE_SHARE = 0.25;
 
@@ -37,6 +39,9 @@ export class Telling implements Work {
   private downSince: number | undefined;
   private silences = 0;
   private lastProbe = 0;
+  /** States that the host was told, and attempts that failed, by run: labels say so later. */
+  private readonly told = new Map<string, string>();
+  private readonly attempts = new Map<string, DeliveryRecord>();
 
   constructor(private readonly options: TellingOptions) {}
 
@@ -53,15 +58,19 @@ export class Telling implements Work {
 
   readonly isDone = ({ isSettled, delivery }: Progress): boolean => isSettled || delivery?.dead === true;
 
-  readonly step = async (run: EndedRun, { delivery }: Progress, task: Task): Promise<Step> => {
+  readonly step = async (run: EndedRun, progress: Progress, task: Task): Promise<Step> => {
     const { host, behindSeconds, onHostBack } = this.options;
-    if (!host || task.told === run.state.id) return { labels: settledLabel(run) };
+    const isTold = this.told.get(run.id) === run.state.id && !progress.isReplayed;
+    if (!host || isTold) return { labels: settledLabel(run) };
+    const delivery = this.latest(run, progress);
+    if (delivery?.dead) return {};
     const wait = delivery?.next ? (Date.parse(delivery.next) - Date.now()) / 1000 : 0;
     if (wait > 0 && !task.hurry) return { again: wait + behindSeconds() };
     const outcome = await host.deliver(newsOf(run));
     if (!outcome) return { again: wait };
     if (outcome.ok) {
-      task.told = run.state.id;
+      keep(this.told, run.id, run.state.id);
+      this.attempts.delete(run.id);
       this.counts.delivered += 1;
       if (this.failures >= HOST_DOWN_AFTER) onHostBack();
       this.failures = 0;
@@ -78,12 +87,21 @@ export class Telling implements Work {
     return this.failed(run, outcome, (delivery?.attempts ?? 0) + 1);
   };
 
+  /** The record of what was tried: the label may not be written yet. */
+  private latest(run: EndedRun, { delivery, isReplayed }: Progress): DeliveryRecord | undefined {
+    if (isReplayed) return delivery;
+    const ours = this.attempts.get(run.id);
+    const isNewer = ours?.state === run.state.id && ours.attempts > (delivery?.attempts ?? 0);
+    return isNewer ? ours : delivery;
+  }
+
   private failed(run: EndedRun, outcome: Outcome & { ok: false }, attempts: number): Step {
     const { logger } = this.options;
     const delay = outcome.gone ? undefined : nextDelay(attempts, outcome);
     const next = delay === undefined ? null : new Date(Date.now() + delay * 1000).toISOString();
     const dead = next === null;
     const record: DeliveryRecord = { state: run.state.id, attempts, next, last: outcome.last, dead };
+    keep(this.attempts, run.id, record);
     this.counts.failedAttempts += 1;
     const fields = { flow_run: run.id, state: run.state.id, attempts, answer: outcome.last };
     if (outcome.refused) logger.error('the host refuses notifications: is HOST_WEBHOOK_KEY right?', fields);
@@ -94,4 +112,12 @@ export class Telling implements Work {
     }
     return { labels: deliveryLabel(record), again: delay };
   }
+}
+
+/** Keeps the latest of many. */
+function keep<T>(map: Map<string, T>, id: string, value: T): void {
+  map.delete(id);
+  map.set(id, value);
+  const oldest = map.keys().next().value;
+  if (map.size > KEPT && oldest !== undefined) map.delete(oldest);
 }
