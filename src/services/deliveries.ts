@@ -167,7 +167,7 @@ async function startAgain(api: PrefectSession, { poller, hint }: ReplayDeps, run
   if (isSettled || delivery) {
     await poller.writing(run.id, () => addLabels(api, run.id, unsettledLabels()));
   }
-  hint({ flowRunId: run.id });
+  hint({ flowRunId: run.id, replay: true });
 }
 
 function isGone(error: unknown): false {

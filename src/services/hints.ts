@@ -3,6 +3,8 @@ export interface Hint {
   flowRunId: string;
   /** The state that is said to be terminal, where the source knows it (an event's id is its state's id). */
   stateId?: string;
+  /** The host is to be told again, whatever the run's labels say: one may be written in this very moment. */
+  replay?: true;
 }
 
 /** Takes a hint at once and never fails: what follows from it happens later. */

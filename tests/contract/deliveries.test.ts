@@ -248,7 +248,7 @@ describe(`POST ${PATH}/{flow_run_id}/replay`, () => {
         status: 200,
         json: { flow_run_id: id, webhook_id: `${id}:${state.id}` },
       });
-      expect(hints).toEqual([{ flowRunId: id }]);
+      expect(hints).toEqual([{ flowRunId: id, replay: true }]);
       const { deliveries } = await list({ since, until: since });
       expect(deliveries).toMatchObject([
         { delivery: 'pending', attempts: 0, next_attempt: null, last: null },

@@ -11,7 +11,11 @@ export const workerMessage = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('retire'), reason: z.string() }),
   z.object({
     kind: z.literal('hint'),
-    hint: z.object({ flowRunId: z.string(), stateId: z.string().exactOptional() }),
+    hint: z.object({
+      flowRunId: z.string(),
+      stateId: z.string().exactOptional(),
+      replay: z.literal(true).exactOptional(),
+    }),
   }),
 ]);
 export type WorkerMessage = z.infer<typeof workerMessage>;

@@ -7,6 +7,8 @@ export interface Task {
   endTime?: string | undefined;
   /** What waits for the host need not wait: it has just answered. */
   hurry?: boolean;
+  /** To be done again, whatever the labels say. */
+  replay?: boolean | undefined;
   /** Failures in a row. */
   failures: number;
   timer?: NodeJS.Timeout | undefined;
@@ -15,7 +17,7 @@ export interface Task {
   isUnderWay?: boolean;
 }
 
-export type NewTask = Pick<Task, 'stateId' | 'rechecks' | 'endTime'>;
+export type NewTask = Pick<Task, 'stateId' | 'rechecks' | 'endTime' | 'replay'>;
 
 /** Seconds until the next try of what failed, by failures in a row; the last one from then on. */
 const RETRY_SECONDS = [5, 10, 20, 40, 80, 160, 300];
@@ -39,15 +41,16 @@ export class Agenda {
    * Puts a run on the agenda. One that waits with the same state goes on waiting, unless it waits because something
    * failed. Once it is closed nothing is done any more, but what comes still counts as open.
    */
-  add(id: string, { stateId, rechecks, endTime }: NewTask, delayMs: number): void {
+  add(id: string, { stateId, rechecks, endTime, replay }: NewTask, delayMs: number): void {
     const known = this.tasks.get(id);
     if (!known) {
-      const task: Task = { stateId, rechecks, endTime, failures: 0 };
+      const task: Task = { stateId, rechecks, endTime, replay, failures: 0 };
       this.tasks.set(id, task);
       this.start(id, task, delayMs);
       return;
     }
     known.endTime = endTime ?? known.endTime;
+    known.replay ||= replay;
     if (stateId !== undefined && known.stateId === stateId && known.failures === 0) return;
     known.stateId = stateId ?? known.stateId;
     known.rechecks = Math.max(known.rechecks, rechecks);

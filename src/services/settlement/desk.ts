@@ -60,9 +60,9 @@ export class Desk {
   }
 
   /** Takes a hint; the run is read when its turn comes. */
-  hint({ flowRunId, stateId }: Hint, delayMs: number): void {
+  hint({ flowRunId, stateId, replay }: Hint, delayMs: number): void {
     if (stateId !== undefined && this.finished.get(flowRunId) === stateId) return;
-    this.agenda.add(flowRunId, { stateId, rechecks: RECHECKS_MS.length }, delayMs);
+    this.agenda.add(flowRunId, { stateId, replay, rechecks: RECHECKS_MS.length }, delayMs);
   }
 
   /** Takes a run that a sweep found unfinished: until it is finished, `openSince` counts it. */
@@ -105,7 +105,7 @@ export class Desk {
     task.endTime = run.end_time;
     task.stateId = run.state.id;
     const progress = progressOf(run);
-    if (!this.work.isDone(progress)) {
+    if (task.replay || !this.work.isDone(progress)) {
       const { labels, again } = await this.work.step(run, progress, task);
       if (labels) this.note(run, labels);
       if (again !== undefined) return again;

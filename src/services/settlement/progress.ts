@@ -29,8 +29,6 @@ export type DeliveryRecord = z.infer<typeof delivery>;
 export interface Progress {
   isCleaned: boolean;
   isSettled: boolean;
-  /** Somebody wants the host to be told again, whatever it was told. */
-  isReplayed: boolean;
   delivery: DeliveryRecord | undefined;
 }
 
@@ -43,7 +41,6 @@ export function progressOf({ labels, state }: EndedRun): Progress {
   return {
     isCleaned: labels?.[LABELS.cleaned] === state.id,
     isSettled: labels?.[LABELS.settled] === state.id,
-    isReplayed: labels?.[LABELS.settled] === '',
     delivery: record.success && record.data.state === state.id ? record.data : undefined,
   };
 }

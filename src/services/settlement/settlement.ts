@@ -57,7 +57,7 @@ export class Settlement {
   /** Takes a hint; the run is read when its turn comes. */
   readonly hint = (hint: Hint): void => {
     this.telling.hint(hint, this.hintDelayMs);
-    this.cleaning.hint(hint, this.hintDelayMs);
+    if (!hint.replay) this.cleaning.hint(hint, this.hintDelayMs);
   };
 
   /** Takes a run that a sweep found unfinished: until it is finished, `openSince` counts it. */

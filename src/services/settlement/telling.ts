@@ -60,9 +60,10 @@ export class Telling implements Work {
 
   readonly step = async (run: EndedRun, progress: Progress, task: Task): Promise<Step> => {
     const { host, behindSeconds, onHostBack } = this.options;
-    const isTold = this.told.get(run.id) === run.state.id && !progress.isReplayed;
-    if (!host || isTold) return { labels: settledLabel(run) };
-    const delivery = this.latest(run, progress);
+    if (task.replay) this.forget(run.id);
+    if (!host || this.told.get(run.id) === run.state.id) return { labels: settledLabel(run) };
+    const delivery = task.replay ? undefined : this.latest(run, progress);
+    task.replay = false;
     if (delivery?.dead) return {};
     const wait = delivery?.next ? (Date.parse(delivery.next) - Date.now()) / 1000 : 0;
     if (wait > 0 && !task.hurry) return { again: wait + behindSeconds() };
@@ -87,9 +88,13 @@ export class Telling implements Work {
     return this.failed(run, outcome, (delivery?.attempts ?? 0) + 1);
   };
 
+  private forget(id: string): void {
+    this.told.delete(id);
+    this.attempts.delete(id);
+  }
+
   /** The record of what was tried: the label may not be written yet. */
-  private latest(run: EndedRun, { delivery, isReplayed }: Progress): DeliveryRecord | undefined {
-    if (isReplayed) return delivery;
+  private latest(run: EndedRun, { delivery }: Progress): DeliveryRecord | undefined {
     const ours = this.attempts.get(run.id);
     const isNewer = ours?.state === run.state.id && ours.attempts > (delivery?.attempts ?? 0);
     return isNewer ? ours : delivery;
