@@ -31,6 +31,8 @@ export interface Comparison {
 export interface PollResult {
   distinct: Comparison;
   same: Comparison;
+  /** One connection: no poll has another one to go with. */
+  alone: Comparison;
   rssMb: number;
 }
 
@@ -57,9 +59,15 @@ export async function benchPoll(
   const distinct = await compare(children, sides, upstream, plan.rounds, { ...load, runs: 'distinct' });
   say(`poll: ${plan.sameRounds} rounds of one run`);
   const same = await compare(children, sides, upstream, plan.sameRounds, { ...load, runs: 'same' });
+  say(`poll: ${plan.sameRounds} rounds of one connection`);
+  const alone = await compare(children, sides, upstream, plan.sameRounds, {
+    ...load,
+    connections: 1,
+    runs: 'distinct',
+  });
   const rssMb = rss.stop();
   for (const server of [facade, bare, upstream]) await children.end(server);
-  return { distinct, same, rssMb };
+  return { distinct, same, alone, rssMb };
 }
 
 async function compare(

@@ -18,6 +18,7 @@ export function report({ poll, startMs, reads }: Results): string {
     ['', 'requests/s', 'p50 ms', 'p99 ms', 'CPU us', 'upstream calls'],
     ...pollRows('poll, distinct runs', poll.distinct),
     ...pollRows('poll, one run', poll.same),
+    ...pollRows('poll, one connection', poll.alone),
     ...(reads ? readRows('list of 50 runs', reads.list) : []),
     ...(reads ? readRows('logs of 40 nodes', reads.logs) : []),
   ];
@@ -25,6 +26,7 @@ export function report({ poll, startMs, reads }: Results): string {
     ['ratio, median of the rounds', 'requests/s or latency', 'CPU per request'],
     pollRatios('poll, distinct runs: facade / bare', poll.distinct),
     pollRatios('poll, one run: facade / bare', poll.same),
+    pollRatios('poll, one connection: facade / bare', poll.alone),
     ...(reads ? [readRatio('list of 50 runs: naive / facade', reads.list)] : []),
     ...(reads ? [readRatio('logs of 40 nodes: naive / facade', reads.logs)] : []),
   ];
