@@ -56,8 +56,12 @@ async function main(): Promise<void> {
   const versions = chosen('--server', values.server === 'both' ? VERSIONS : [values.server], (version) =>
     VERSIONS.find((one) => one === version),
   );
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(signal, () => process.exit(130));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      process.stderr.write(`ended by ${signal}\n`);
+      process.exit(130);
+    });
+  }
   const postgres = await startDatabase(values.database);
   const results: Result[] = [];
   for (const version of versions) results.push(...(await prove(version, rounds, options, postgres)));
