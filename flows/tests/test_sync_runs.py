@@ -39,7 +39,9 @@ def test_parameter_schema_is_what_prefect_deploy_stores() -> None:
 def test_a_shell_task_runs_alone_and_its_lines_can_be_read(client: SyncPrefectClient, tmp_path: Path) -> None:
     task = shell_task(tmp_path, "echo größe", "echo https://u:s3cret@h/", "echo no >&2", slug="git-pull")
     del task["seq"]  # hosts send none
-    state = run({**task, "flow_name": "x", "flow_run_name": "y"})
+    named = run({**task, "flow_name": "x", "flow_run_name": "y"})
+    assert client.read_flow_run(named.state_details.flow_run_id).name == "y"
+    state = run(task)
     assert state.is_completed()
     assert client.read_flow_run(state.state_details.flow_run_id).name == "shellop-git-pull"
     assert subflows(client, state) == []
