@@ -48,6 +48,8 @@ export async function startFacade(
     PREFECT_PROXY_API_PORT: String(port),
     WEB_CONCURRENCY: '1',
     WEBHOOK_AUTO_REGISTER: 'false',
+    // Settlement would ask the fake upstream for what it does not have.
+    RECONCILE_INTERVAL: '0',
     ...more,
   };
   const started = performance.now();
