@@ -46,6 +46,9 @@ export interface RouterDeps {
   maxBodyBytes: number;
 }
 
+/** Makes the body of a route of the service itself, and sets headers beside it. */
+export type OwnReply = Parameters<typeof served>[2];
+
 /** Says that a list was cut and at how many rows: success bodies have no room for it. */
 export const CUT_HEADER = 'x-result-cut-at';
 
@@ -110,8 +113,11 @@ export class Router {
     this.app.on(contract.method.toUpperCase(), pattern, served(this.deps.logger, contract.path, handle));
   }
 
-  /** Adds a route of the service itself, which is no part of the API. @param reply makes its JSON text */
-  addOwn(path: string, reply: () => string): void {
+  /**
+   * Adds a route of the service itself, which is no part of the API.
+   * @param reply makes its body: JSON text, or what the `content-type` says that it sets
+   */
+  addOwn(path: string, reply: OwnReply): void {
     this.app.get(path, served(this.deps.logger, path, reply));
   }
 

@@ -16,7 +16,7 @@ export interface Served {
   isAccepted?: boolean;
 }
 
-type ReplyBody = string | EventStreamReply | null;
+type ReplyBody = string | Uint8Array<ArrayBuffer> | EventStreamReply | null;
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
@@ -24,7 +24,8 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
  * Serves one request: gives it an id, makes the reply or the error body, writes its one log line. Around each handler
  * rather than a middleware: without one, Hono calls a handler directly.
  * @param route the pattern, for the log: never the path, which holds ids and names
- * @param handler makes the JSON text of the reply, or a stream of events, whose line is written at its end; null: 204
+ * @param handler makes the reply: its text (JSON, where no `content-type` is set) or bytes, or a stream of events, whose
+ *   line is written at its end; null: 204
  */
 export function served(
   logger: Logger,
