@@ -3,6 +3,7 @@ import type { Config } from './config.js';
 import type { Env } from './http/env.js';
 import { Router, type App } from './http/router.js';
 import { separatePath } from './http/routing.js';
+import type { Reporting } from './http/served.js';
 import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
 import type { PrefectClient } from './prefect/client.js';
@@ -26,10 +27,9 @@ import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
 import { SyncRuns } from './services/sync-runs.js';
 
-export interface AppDeps {
+export interface AppDeps extends Reporting {
   config: Config;
   client: PrefectClient;
-  logger: Logger;
   /** Takes what the webhook hears. */
   hint: OnHint;
   /** Aborted when the service ends: those who wait for a run are answered at once. */
@@ -37,9 +37,9 @@ export interface AppDeps {
 }
 
 /** The whole HTTP surface. Listens to nothing, reads no environment: what it needs is passed in. */
-export function createApp({ config, client, logger, hint, closing }: AppDeps): App {
+export function createApp({ config, client, logger, observers, hint, closing }: AppDeps): App {
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
-  const router = new Router(app, { client, logger, maxBodyBytes: config.MAX_BODY_BYTES });
+  const router = new Router(app, { client, logger, observers, maxBodyBytes: config.MAX_BODY_BYTES });
   router.addOwn('/healthz', () => '{"status":"ok"}');
   const limits = { size: client, ceiling: config.LIST_CEILING };
   const poller = new RunPoller();

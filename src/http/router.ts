@@ -2,7 +2,6 @@ import type { OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { AppError } from '../errors.js';
 import { stringifyJson } from '../json.js';
-import type { Logger } from '../logger.js';
 import type { PrefectClient, PrefectSession } from '../prefect/client.js';
 import { NO_SUCH_ID } from '../schemas/lax.js';
 import { fastApiBody, jsonBody, readBytes } from './body.js';
@@ -13,7 +12,7 @@ import { failureOf } from './failure.js';
 import { keyCheck } from './keys.js';
 import { describeRoute } from './openapi.js';
 import { allowedMethod } from './routing.js';
-import { served, type Served } from './served.js';
+import { served, type Reporting, type Served } from './served.js';
 import { validationDetails } from './validation.js';
 
 export type App = OpenAPIHono<Env>;
@@ -40,9 +39,8 @@ export interface Call {
   bodyBytes: number;
 }
 
-export interface RouterDeps {
+export interface RouterDeps extends Reporting {
   client: PrefectClient;
-  logger: Logger;
   maxBodyBytes: number;
 }
 
@@ -110,7 +108,7 @@ export class Router {
         throw failureOf(error, contract.failure, path);
       }
     };
-    this.app.on(contract.method.toUpperCase(), pattern, served(this.deps.logger, contract.path, handle));
+    this.app.on(contract.method.toUpperCase(), pattern, served(this.deps, contract.path, handle));
   }
 
   /**
@@ -118,12 +116,12 @@ export class Router {
    * @param reply makes its body: JSON text, or what the `content-type` says that it sets
    */
   addOwn(path: string, reply: OwnReply): void {
-    this.app.get(path, served(this.deps.logger, path, reply));
+    this.app.get(path, served(this.deps, path, reply));
   }
 
   /** Answers what no route serves: 405 where another method would be, else 404. */
   addFallback(): void {
-    const fallback = served(this.deps.logger, 'none', (c) => {
+    const fallback = served(this.deps, 'none', (c) => {
       const allow = allowedMethod(this.app.routes, c.req.path);
       throw allow === undefined ? new AppError('not_found', 'Not Found') : methodNotAllowed(allow);
     });

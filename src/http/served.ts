@@ -16,19 +16,44 @@ export interface Served {
   isAccepted?: boolean;
 }
 
+/** A request that is over. Holds no path, header or body. */
+export interface FinishedRequest {
+  method: string;
+  /** The pattern, e.g. `/proxy/deployments/{deployment_id}`; `none` where no route was found. */
+  route: string;
+  status: number;
+  milliseconds: number;
+  upstreamCalls: number;
+  upstreamMilliseconds: number;
+  requestId: string;
+  /** The host's `x-ddp-org`. */
+  org: string | undefined;
+  /** What was thrown, as it was: its text may hold anything. */
+  error: unknown;
+  /** A stream of events: its time is the listener's. */
+  isStream: boolean;
+}
+
+/** What is told of requests; each observer must be quick, and must not throw. */
+export interface Reporting {
+  logger: Logger;
+  /** Are told of each request that is over, beside its log line. */
+  observers?: readonly ((request: FinishedRequest) => void)[] | undefined;
+}
+
 type ReplyBody = string | Uint8Array<ArrayBuffer> | EventStreamReply | null;
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 /**
- * Serves one request: gives it an id, makes the reply or the error body, writes its one log line. Around each handler
- * rather than a middleware: without one, Hono calls a handler directly.
- * @param route the pattern, for the log: never the path, which holds ids and names
- * @param handler makes the reply: its text (JSON, where no `content-type` is set) or bytes, or a stream of events, whose
- *   line is written at its end; null: 204
+ * Serves one request: gives it an id, makes the reply or the error body, reports its end. Around each handler rather
+ * than a middleware: without one, Hono calls a handler directly.
+ * @param route the pattern, for the reports: never the path, which holds ids and names
+ * @param handler makes the reply: its text (JSON, where no `content-type` is set) or bytes, or a stream of events, which
+ *   is reported at its end; null: 204
  */
 export function served(
-  logger: Logger,
+  reporting: Reporting,
   route: string,
   handler: (c: Context<Env>, served: Served) => ReplyBody | Promise<ReplyBody>,
 ): (c: Context<Env>) => Promise<Response> {
@@ -38,44 +63,57 @@ export function served(
     const about: Served = { replyHeaders: {} };
     let status = 200;
     let body: ReplyBody;
-    let cause: LogFields | undefined;
+    let thrown: unknown;
     try {
       body = await handler(c, about);
       if (body === null) status = 204;
       else if (about.isAccepted) status = 202;
     } catch (error) {
+      thrown = error;
       const reply = errorReply(error, requestId);
       ({ status, headers: about.replyHeaders } = reply);
       body = stringifyJson(reply.body);
-      cause = causeOf(error instanceof AppError ? error.cause : error);
     }
-    const log = (why: LogFields | undefined) => {
-      logger[status >= 500 ? 'error' : 'info']('request', {
+    const finish = (error: unknown) => {
+      report(reporting, {
         method: c.req.method,
         route,
         status,
-        ms: round(performance.now() - started),
-        upstream_calls: about.upstream?.calls ?? 0,
-        upstream_ms: round(about.upstream?.milliseconds ?? 0),
+        milliseconds: performance.now() - started,
+        upstreamCalls: about.upstream?.calls ?? 0,
+        upstreamMilliseconds: about.upstream?.milliseconds ?? 0,
+        requestId,
         org: requestHeader(c, 'x-ddp-org')?.slice(0, 128),
-        request_id: requestId,
-        ...why,
+        error,
+        isStream: body instanceof EventStreamReply,
       });
     };
     if (body instanceof EventStreamReply) {
-      const stream = eventStreamBody(body, {
-        onEnd: (error) => {
-          log(causeOf(error));
-        },
-        onStall: () => c.env.outgoing?.destroy(),
-      });
+      const stream = eventStreamBody(body, { onEnd: finish, onStall: () => c.env.outgoing?.destroy() });
       return new Response(stream, { headers: { ...EVENT_STREAM_HEADERS, 'x-request-id': requestId } });
     }
-    log(cause);
+    finish(thrown);
     // The headers are a plain object, which the server writes as it is; a `Headers` is made into one first.
     const headers = { 'content-type': 'application/json', 'x-request-id': requestId, ...about.replyHeaders };
     return new Response(body, { status, headers });
   };
+}
+
+/** Writes the request's one log line, and tells the observers. */
+function report({ logger, observers = [] }: Reporting, request: FinishedRequest): void {
+  const { status, error } = request;
+  logger[status >= 500 ? 'error' : 'info']('request', {
+    method: request.method,
+    route: request.route,
+    status,
+    ms: round(request.milliseconds),
+    upstream_calls: request.upstreamCalls,
+    upstream_ms: round(request.upstreamMilliseconds),
+    org: request.org,
+    request_id: request.requestId,
+    ...causeOf(error instanceof AppError ? error.cause : error),
+  });
+  for (const observe of observers) observe(request);
 }
 
 function requestIdOf(c: Context<Env>): string {
