@@ -1,8 +1,12 @@
 import type { Config } from './config.js';
-import { PrefectClient } from './prefect/client.js';
+import { PrefectClient, type PrefectClientOptions } from './prefect/client.js';
 
-/** The client that a configuration asks for. */
-export function createClient(config: Config, apiUrl: string): PrefectClient {
+/** The client that a configuration asks for. @param onCall is told of each call that is over */
+export function createClient(
+  config: Config,
+  apiUrl: string,
+  onCall?: PrefectClientOptions['onCall'],
+): PrefectClient {
   return new PrefectClient({
     apiUrl,
     apiKey: config.PREFECT_API_KEY,
@@ -12,5 +16,6 @@ export function createClient(config: Config, apiUrl: string): PrefectClient {
     retryDelaySeconds: config.PREFECT_API_RETRY_DELAY,
     connections: config.PREFECT_API_CONNECTIONS,
     queue: config.PREFECT_API_QUEUE,
+    onCall,
   });
 }

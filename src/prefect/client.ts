@@ -3,12 +3,32 @@ import { UpstreamError } from './errors.js';
 import { nothing } from './parse.js';
 import type { ApiPath } from './path.js';
 import { retryDelay, shouldRetry, type RetryClass } from './retry.js';
-import { Transport, type Call, type Method, type TransportOptions } from './transport.js';
+import {
+  Transport,
+  type Call,
+  type Method,
+  type TransportNumbers,
+  type TransportOptions,
+} from './transport.js';
 
 export interface PrefectClientOptions extends TransportOptions {
   /** Whether calls that are safe to repeat are repeated. `timeoutSeconds` is for all attempts together. */
   retry: boolean;
   retryDelaySeconds: number;
+  /** Is told of each call that is over; must be quick, and must not throw. */
+  onCall?: ((call: FinishedCall) => void) | undefined;
+}
+
+/** A call that is over, well or not. */
+export interface FinishedCall {
+  method: Method;
+  /** The path with `{}` in place of each value. */
+  template: string;
+  /** 0, and one more with each repetition. */
+  attempt: number;
+  milliseconds: number;
+  /** Why it failed; its text may hold a part of the reply. */
+  error: unknown;
 }
 
 export interface CallOptions<T> extends Call<T> {
@@ -40,9 +60,14 @@ export class PrefectClient {
     this.transport = new Transport(options);
   }
 
-  /** Starts the calls of one host request; the deadline runs from here. */
-  session(): PrefectSession {
-    return new Session(this.transport, this.options);
+  /** What is going on at this moment, and since the start. */
+  get numbers(): TransportNumbers {
+    return this.transport.numbers;
+  }
+
+  /** Starts the calls of one host request; the deadline runs from here. @param timeoutSeconds for all of them together */
+  session(timeoutSeconds = this.options.timeoutSeconds): PrefectSession {
+    return new Session(this.transport, this.options, timeoutSeconds);
   }
 
   /** Ends all connections, after what is under way. */
@@ -59,8 +84,9 @@ class Session implements PrefectSession {
   constructor(
     private readonly transport: Transport,
     private readonly options: PrefectClientOptions,
+    timeoutSeconds: number,
   ) {
-    this.deadline = Date.now() + options.timeoutSeconds * 1000;
+    this.deadline = Date.now() + timeoutSeconds * 1000;
   }
 
   get<T>(path: ApiPath, options: Omit<CallOptions<T>, 'body'>): Promise<T> {
@@ -93,7 +119,7 @@ class Session implements PrefectSession {
     for (let attempt = 0; ; attempt += 1) {
       onAttempt?.();
       try {
-        return await this.send(method, path, options);
+        return await this.send(method, path, options, attempt);
       } catch (error) {
         if (!(error instanceof UpstreamError) || !this.mayRetry(error, options.retry)) throw error;
         const delay = retryDelay(error, attempt, this.options.retryDelaySeconds) * 1000;
@@ -104,13 +130,19 @@ class Session implements PrefectSession {
     }
   }
 
-  private async send<T>(method: Method, path: ApiPath, options: CallOptions<T>): Promise<T> {
+  private async send<T>(method: Method, path: ApiPath, options: CallOptions<T>, attempt: number): Promise<T> {
     this.stats.calls += 1;
     const started = performance.now();
+    let failure: unknown;
     try {
       return await this.transport.send(method, path, options, this.deadline);
+    } catch (error) {
+      failure = error;
+      throw error;
     } finally {
-      this.stats.milliseconds += performance.now() - started;
+      const milliseconds = performance.now() - started;
+      this.stats.milliseconds += milliseconds;
+      this.options.onCall?.({ method, template: path.template, attempt, milliseconds, error: failure });
     }
   }
 

@@ -2,10 +2,14 @@ import { UpstreamError } from './errors.js';
 
 /** A path below the API root in which every value is one encoded segment. Only `path` makes it. */
 export class ApiPath {
-  constructor(readonly text: string) {}
+  /** @param template the text with `{}` in place of each value: tells calls apart by kind, and holds no name or id */
+  constructor(
+    readonly text: string,
+    readonly template: string,
+  ) {}
 
   withQuery(query: Record<string, string>): ApiPath {
-    return new ApiPath(`${this.text}?${new URLSearchParams(query).toString()}`);
+    return new ApiPath(`${this.text}?${new URLSearchParams(query).toString()}`, this.template);
   }
 }
 
@@ -22,5 +26,5 @@ export function path(literals: TemplateStringsArray, ...values: string[]): ApiPa
     if (UNREACHABLE.test(value)) throw new UpstreamError('status', { status: 404, sent: false });
     text += encodeURIComponent(value.toWellFormed()) + (literals[index + 1] ?? '');
   });
-  return new ApiPath(text);
+  return new ApiPath(text, literals.join('{}'));
 }

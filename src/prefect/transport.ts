@@ -28,6 +28,15 @@ export interface Call<T> {
   parse: (text: string) => T;
 }
 
+export interface TransportNumbers {
+  /** Calls on a connection. */
+  running: number;
+  /** Calls that wait for a connection. */
+  waiting: number;
+  isBreakerOpen: boolean;
+  breakerOpenings: number;
+}
+
 /** Sends single calls: connection pool, authentication, deadline, breaker; makes an UpstreamError of all that fails. */
 export class Transport {
   private readonly pool: Pool;
@@ -51,6 +60,13 @@ export class Transport {
       bodyTimeout: options.timeoutSeconds * 1000 + 1_000,
     });
     this.authorization = authorization(options);
+  }
+
+  /** What is going on at this moment, and since the start. */
+  get numbers(): TransportNumbers {
+    const { running, queued } = this.pool.stats;
+    const { isOpen, openings } = this.breaker;
+    return { running, waiting: queued, isBreakerOpen: isOpen, breakerOpenings: openings };
   }
 
   /** Ends all connections, after what is under way. */
