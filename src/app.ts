@@ -1,6 +1,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Config } from './config.js';
 import type { Env } from './http/env.js';
+import { apiKeyMatcher } from './http/keys.js';
 import { Router, type App } from './http/router.js';
 import { separatePath } from './http/routing.js';
 import type { Reporting } from './http/served.js';
@@ -39,8 +40,9 @@ export interface AppDeps extends Reporting {
 /** The whole HTTP surface. Listens to nothing, reads no environment: what it needs is passed in. */
 export function createApp({ config, client, logger, observers, hint, closing }: AppDeps): App {
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
-  const router = new Router(app, { client, logger, observers, maxBodyBytes: config.MAX_BODY_BYTES });
-  router.addOwn('/healthz', () => '{"status":"ok"}');
+  const hasKey = apiKeyMatcher(config.PROXY_API_KEY);
+  const router = new Router(app, { client, logger, observers, hasKey, maxBodyBytes: config.MAX_BODY_BYTES });
+  router.addOpen('/healthz', () => '{"status":"ok"}');
   const limits = { size: client, ceiling: config.LIST_CEILING };
   const poller = new RunPoller();
   const defaults = deploymentDefaults(config);
@@ -52,6 +54,7 @@ export function createApp({ config, client, logger, observers, hint, closing }: 
     router,
     limits,
     blockTypes: new BlockTypes(),
+    allowsSecretRead: config.ALLOW_SECRET_READ,
     poller,
     runWatch: watch,
     feeds: new RunFeeds({ client, limits, watch }),
@@ -73,7 +76,7 @@ export function createApp({ config, client, logger, observers, hint, closing }: 
     delivering: { hint, isOffBecause: notDelivering(config) },
   });
   let document: string | undefined;
-  router.addOwn('/openapi.json', () => (document ??= JSON.stringify(openApiDocument(app))));
+  router.addOpen('/openapi.json', () => (document ??= JSON.stringify(openApiDocument(app))));
   router.addFallback();
   return app;
 }

@@ -43,8 +43,9 @@ program
   .description('try a running facade: make, run, follow, read, delete')
   .option('--url <url>', 'where the facade is; the one started here last by default')
   .action(async ({ url }: { url?: string }) => {
+    const config = await readConfig();
     const { findFacade, runDemo } = await import('./demo.js');
-    const passed = await runDemo({ baseUrl: url ?? findFacade(root), write: say });
+    const passed = await runDemo({ baseUrl: url ?? findFacade(root), apiKey: ownKey(config), write: say });
     process.exitCode = passed ? 0 : 1;
   });
 
@@ -144,6 +145,11 @@ async function readConfig(over: Record<string, string> = {}): Promise<Config> {
   return loadConfig({ ...process.env, ...over });
 }
 
+/** What our own commands send to a facade; the first of several: all of them are accepted. */
+function ownKey({ PROXY_API_KEY: [first] }: Config): string | undefined {
+  return first;
+}
+
 type ListOptions = { url?: string } & Omit<Extract<DeliveriesCommand, { name: 'list' }>, 'name'>;
 type RecoverOptions = { url?: string } & Omit<Extract<DeliveriesCommand, { name: 'recover' }>, 'name'>;
 
@@ -151,8 +157,6 @@ async function runDeliveries(command: DeliveriesCommand, url: string | undefined
   const config = await readConfig();
   const { runDeliveriesCommand } = await import('./process/deliveries-command.js');
   const { lineWriters } = await import('./process/local/progress.js');
-  // The first of several: all of them are accepted.
-  const apiKey = process.env['PROXY_API_KEY']?.split(',')[0]?.trim() || undefined;
-  const options = { config, root, url, apiKey, ...lineWriters(process.stdout) };
+  const options = { config, root, url, apiKey: ownKey(config), ...lineWriters(process.stdout) };
   process.exitCode = await runDeliveriesCommand(command, options);
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { isLocalHost, socketPath } from './process/address.js';
 
 const text = z.string().trim();
 const optionalText = text.transform((v) => v || undefined).optional();
@@ -33,8 +34,16 @@ const environment = z.object({
   PREFECT_API_RETRY_DELAY: z.coerce.number().min(0).max(60).default(0.5),
   PREFECT_API_CONNECTIONS: count(64, 10_000),
   PREFECT_API_QUEUE: count(2_000, 1_000_000),
-  PREFECT_PROXY_API_HOST: text.default('127.0.0.1'),
+  PREFECT_PROXY_API_HOST: text
+    .refine((host) => socketPath(host) !== '', 'unix: must be followed by a path')
+    .default('127.0.0.1'),
   PREFECT_PROXY_API_PORT: port(8080),
+  PROXY_API_KEY: words.refine(
+    (keys) => keys.every((key) => /^[\x21-\x7e]{16,}$/.test(key)),
+    'each key must have 16 characters or more: letters, digits, punctuation',
+  ),
+  ALLOW_UNAUTHENTICATED: flag(false),
+  ALLOW_SECRET_READ: flag(true),
   WEB_CONCURRENCY: z.coerce.number().int().min(1).max(64).optional(),
   WORKER_TIMEOUT: z.coerce.number().min(1).max(86_400).default(30),
   GRACEFUL_TIMEOUT: seconds(30),
@@ -98,6 +107,30 @@ export class ConfigError extends Error {
   }
 }
 
+interface Relation {
+  /** The variables that do not go together. */
+  of: (keyof Config)[];
+  isWrong: (config: Config) => boolean;
+  problem: string;
+}
+
+const RELATIONS: Relation[] = [
+  {
+    of: ['PREFECT_API_KEY', 'PREFECT_API_AUTH_STRING'],
+    isWrong: (config) => config.PREFECT_API_KEY !== undefined && config.PREFECT_API_AUTH_STRING !== undefined,
+    problem: 'only one of them can be sent',
+  },
+  {
+    of: ['PREFECT_PROXY_API_HOST', 'PROXY_API_KEY'],
+    isWrong: (config) =>
+      !isLocalHost(config.PREFECT_PROXY_API_HOST) &&
+      config.PROXY_API_KEY.length === 0 &&
+      !config.ALLOW_UNAUTHENTICATED,
+    problem:
+      'on an address that others can reach a key is needed; or say ALLOW_UNAUTHENTICATED=true, and everybody is served',
+  },
+];
+
 /**
  * Reads the whole configuration once.
  * @throws ConfigError that lists every wrong variable at once
@@ -107,12 +140,22 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     Object.entries(env).flatMap(([name, value]) => (value?.trim() ? [[name, value.trim()]] : [])),
   );
   const parsed = environment.safeParse(given);
-  const problems = (parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-  if (given['PREFECT_API_KEY'] && given['PREFECT_API_AUTH_STRING']) {
-    problems.push('PREFECT_API_KEY and PREFECT_API_AUTH_STRING: only one of them can be sent');
-  }
-  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
-  return Object.freeze(parsed.data);
+  const issues = parsed.error?.issues ?? [];
+  const wrong = new Set(issues.map(({ path }) => String(path[0])));
+  // What is wrong by itself is left out, so that the rest can be looked at, too.
+  const rest = parsed.data ?? environment.parse(omit(given, wrong));
+  const problems = [
+    ...issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+    ...RELATIONS.filter(({ of, isWrong }) => !of.some((name) => wrong.has(name)) && isWrong(rest)).map(
+      ({ of, problem }) => `${of.join(' and ')}: ${problem}`,
+    ),
+  ];
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(rest);
+}
+
+function omit(given: Readonly<Record<string, string>>, names: ReadonlySet<string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(given).filter(([name]) => !names.has(name)));
 }
 
 /** Reads `.env` beside the working directory into the process, where there is one. */

@@ -1,7 +1,10 @@
+import { API_KEY_SCHEMES } from './http/keys.js';
 import type { App } from './http/router.js';
 
 /** The OpenAPI 3.1 document of all routes. */
 export function openApiDocument(app: App) {
+  for (const [name, scheme] of Object.entries(API_KEY_SCHEMES))
+    app.openAPIRegistry.registerComponent('securitySchemes', name, scheme);
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {
@@ -11,6 +14,7 @@ export function openApiDocument(app: App) {
       license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
     },
     servers: [{ url: '/' }],
-    security: [],
+    // One or the other.
+    security: Object.keys(API_KEY_SCHEMES).map((name) => ({ [name]: [] })),
   });
 }

@@ -15,6 +15,9 @@ const DEFAULTS = {
   PREFECT_API_RETRY_DELAY: 0.5,
   PREFECT_PROXY_API_HOST: '127.0.0.1',
   PREFECT_PROXY_API_PORT: 8080,
+  PROXY_API_KEY: [],
+  ALLOW_UNAUTHENTICATED: false,
+  ALLOW_SECRET_READ: true,
   LOGDIR: undefined,
   LOG_LEVEL: 'info',
   PREFECT_POOL_NAME: 'dalgo_work_pool',
@@ -55,6 +58,10 @@ const WRONG: [string, string][] = [
   ['PREFECT_API_RETRY_DELAY', '5s'],
   ['PREFECT_API_CONNECTIONS', '1.5'],
   ['PREFECT_API_QUEUE', '0'],
+  ['PREFECT_PROXY_API_HOST', 'unix:'],
+  ['PROXY_API_KEY', 'canary'],
+  ['ALLOW_UNAUTHENTICATED', 'canary'],
+  ['ALLOW_SECRET_READ', 'canary'],
   ['PREFECT_PROXY_API_PORT', '65536'],
   ['PREFECT_PROXY_API_PORT', '80canary'],
   ['LIST_CEILING', '31337000'],
@@ -109,6 +116,54 @@ describe('Configuration', () => {
   it.each(['false', 'False', 'no', '0', 'off', 'n'])('PREFECT_API_RETRY=%j is off', (value) => {
     expect(loadConfig({ PREFECT_API_RETRY: value }).PREFECT_API_RETRY).toBe(false);
   });
+
+  describe('on an address that others can reach', () => {
+    const KEY = 'sixteen-letters!';
+    it.each(['0.0.0.0', '::', '10.0.0.7', '128.0.0.1', 'proxy.internal', '127.0.0.1.example.com', '[::1]'])(
+      '%s: needs a key, or the word that it is meant',
+      (host) => {
+        const at = { PREFECT_PROXY_API_HOST: host };
+        expect(problemsOf(at)).toEqual([
+          expect.stringMatching(/PREFECT_PROXY_API_HOST.*PROXY_API_KEY.*ALLOW_UNAUTHENTICATED=true/),
+        ]);
+        expect(problemsOf({ ...at, ALLOW_UNAUTHENTICATED: 'false' })).toHaveLength(1);
+        expect(problemsOf({ ...at, PROXY_API_KEY: ' , ' })).toHaveLength(1);
+        expect(problemsOf({ ...at, PROXY_API_KEY: KEY })).toEqual([]);
+        expect(problemsOf({ ...at, ALLOW_UNAUTHENTICATED: 'true' })).toEqual([]);
+      },
+    );
+
+    it.each([
+      '127.0.0.1',
+      '127.8.9.10',
+      '::1',
+      '0:0:0:0:0:0:0:1',
+      'localhost',
+      'LOCALHOST',
+      'unix:/run/x.sock',
+    ])('%s is none', (host) => {
+      expect(problemsOf({ PREFECT_PROXY_API_HOST: host })).toEqual([]);
+    });
+
+    it('is told beside all other problems, but not where the key itself is wrong', () => {
+      const open = { PREFECT_PROXY_API_HOST: '0.0.0.0', LOG_LEVEL: 'canary' };
+      expect(problemsOf(open)).toHaveLength(2);
+      expect(problemsOf({ ...open, PROXY_API_KEY: 'canary' }).map((line) => line.split(':')[0])).toEqual([
+        'PROXY_API_KEY',
+        'LOG_LEVEL',
+      ]);
+    });
+  });
+
+  it.each(['fifteen-letters', `${'x'.repeat(16)},short`, 'sixteen letters!', 'sechzehn-ßeichen'])(
+    'PROXY_API_KEY=%s is refused',
+    (key) => {
+      const [problem, ...more] = problemsOf({ PROXY_API_KEY: key });
+      expect(problem).toMatch(/^PROXY_API_KEY: .*16/);
+      expect(problem).not.toContain(key);
+      expect(more).toEqual([]);
+    },
+  );
 
   it('takes spaces around values, and slashes after the URL', () => {
     const config = loadConfig({

@@ -26,8 +26,8 @@ export interface Contract<I extends InputShape> {
   example: { reply: unknown; body?: unknown };
   /** What `detail` says when the orchestrator fails or refuses. */
   failure: Failure;
-  /** Statuses that the route answers beside 422 and 5xx. */
-  errors?: (400 | 401 | 404 | 409 | 413)[];
+  /** Statuses that the route answers beside 401, 422 and 5xx. */
+  errors?: (400 | 403 | 404 | 409 | 413)[];
   /** A key of this route's own, which counts instead of the API's. Checked before anything of the body is read. */
   key?: KeyHeader;
   /** Bytes of the body at most, where it is less than what any route takes. */

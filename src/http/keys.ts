@@ -29,6 +29,39 @@ export function keyCheck({ header, accepted, setting }: KeyHeader): (c: Context<
   };
 }
 
+/** Tells whether a request may see what this installation holds. */
+export type HasKey = (c: Context<Env>) => boolean;
+
+/**
+ * Makes the question whether a request bears the API's key, as `Authorization: Bearer` or `X-API-Key`. Reads nothing
+ * but these headers.
+ * @param accepted several, so that a key can be changed without a gap; none: every request passes
+ */
+export function apiKeyMatcher(accepted: readonly string[]): HasKey {
+  if (accepted.length === 0) return () => true;
+  const isAccepted = keyMatcher(accepted);
+  return (c) => {
+    const bearer = requestHeader(c, 'authorization');
+    return (
+      isAccepted(requestHeader(c, 'x-api-key')) ||
+      isAccepted(bearer === undefined ? undefined : BEARER.exec(bearer)?.[1])
+    );
+  };
+}
+
+/** How the OpenAPI document names the two ways to send the API's key. */
+export const API_KEY_SCHEMES = {
+  ApiKeyAsBearer: { type: 'http', scheme: 'bearer', description: 'Needed where `PROXY_API_KEY` is set' },
+  ApiKeyAsHeader: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'X-API-Key',
+    description: 'Needed where `PROXY_API_KEY` is set',
+  },
+} as const;
+
+const BEARER = /^Bearer +(\S+)$/i;
+
 /** Tells whether a header's text is one of some keys, in a time that says nothing about them. */
 export function keyMatcher(accepted: readonly string[]): (given: string | undefined) => boolean {
   const digests = accepted.map((key) => digest(Buffer.from(key)));

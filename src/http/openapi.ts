@@ -47,6 +47,7 @@ const validationBody = z
 const DESCRIPTIONS = {
   400: 'The orchestrator refused the values, or the request makes no sense',
   401: 'The key is missing or wrong',
+  403: 'It is switched off here',
   404: 'There is no such thing',
   409: 'It conflicts with something that exists',
   413: 'The body is too large',
@@ -75,7 +76,7 @@ function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig 
     description: DESCRIPTIONS[status],
     content: { 'application/json': { schema: status === 422 ? validationBody : errorBody } },
   });
-  const errors = [...(contract.errors ?? []), 422, 500, 502, 503, 504] as const;
+  const errors = [401, ...(contract.errors ?? []), 422, 500, 502, 503, 504] as const;
   return {
     method: contract.method,
     path: contract.path,

@@ -9,7 +9,7 @@ import type { Contract, InputShape } from './contract.js';
 import { hangUpSignal, requestHeader, type Env } from './env.js';
 import { EventStreamReply } from './event-stream.js';
 import { failureOf } from './failure.js';
-import { keyCheck } from './keys.js';
+import { keyCheck, type HasKey } from './keys.js';
 import { describeRoute } from './openapi.js';
 import { allowedMethod } from './routing.js';
 import { served, type Reporting, type Served } from './served.js';
@@ -42,6 +42,8 @@ export interface Call {
 export interface RouterDeps extends Reporting {
   client: PrefectClient;
   maxBodyBytes: number;
+  /** The key of the API. */
+  hasKey: HasKey;
 }
 
 /** Makes the body of a route of the service itself, and sets headers beside it. */
@@ -69,12 +71,12 @@ export class Router {
     const hasQuery = contract.input.shape.query !== undefined;
     const hasBody = contract.input.shape.body !== undefined;
     const headerNames = Object.keys(contract.input.shape.header?.shape ?? {});
-    const checkKey = contract.key && keyCheck(contract.key);
+    const checkKey = contract.key ? keyCheck(contract.key) : this.checkApiKey;
     const maxBodyBytes = Math.min(contract.maxBodyBytes ?? Infinity, this.deps.maxBodyBytes);
     const handle = async (c: Context<Env>, about: Served) => {
+      checkKey(c);
       // Hono serves HEAD by the route of GET; the contract has no HEAD.
       if (c.req.method === 'HEAD') throw methodNotAllowed('GET');
-      checkKey?.(c);
       const path: Record<string, string> = c.req.param();
       const prefect = this.deps.client.session();
       about.upstream = prefect.stats;
@@ -116,17 +118,33 @@ export class Router {
    * @param reply makes its body: JSON text, or what the `content-type` says that it sets
    */
   addOwn(path: string, reply: OwnReply): void {
+    this.addOpen(path, (c, about) => {
+      this.checkApiKey(c);
+      return reply(c, about);
+    });
+  }
+
+  /** The same for what tells nothing of this installation: it asks for no key. */
+  addOpen(path: string, reply: OwnReply): void {
     this.app.get(path, served(this.deps, path, reply));
   }
 
   /** Answers what no route serves: 405 where another method would be, else 404. */
   addFallback(): void {
     const fallback = served(this.deps, 'none', (c) => {
+      // Without a key nobody learns which paths there are.
+      this.checkApiKey(c);
       const allow = allowedMethod(this.app.routes, c.req.path);
       throw allow === undefined ? new AppError('not_found', 'Not Found') : methodNotAllowed(allow);
     });
     this.app.notFound(fallback);
   }
+
+  /** @throws AppError 401 without a valid key */
+  private readonly checkApiKey = (c: Context<Env>): void => {
+    if (this.deps.hasKey(c)) return;
+    throw new AppError('unauthorized', 'unauthorized', { headers: { 'www-authenticate': 'Bearer' } });
+  };
 }
 
 function checked<S extends z.ZodType>(schema: S, given: object): z.output<S> {

@@ -1,5 +1,5 @@
 import { lstat, unlink } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { BlockList, connect, isIP } from 'node:net';
 
 /** Where to listen, as `PREFECT_PROXY_API_HOST` and `PREFECT_PROXY_API_PORT` say it: `unix:/path` is a host here. */
 export interface Address {
@@ -12,6 +12,17 @@ const UNIX = 'unix:';
 /** The path of the unix socket that a host names; undefined where it is a host of the network. */
 export function socketPath(host: string): string | undefined {
   return host.startsWith(UNIX) ? host.slice(UNIX.length) : undefined;
+}
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8);
+loopback.addAddress('::1', 'ipv6');
+
+/** Whether only this machine reaches what listens on a host: loopback or a unix socket. */
+export function isLocalHost(host: string): boolean {
+  if (socketPath(host) !== undefined || host.toLowerCase() === 'localhost') return true;
+  const family = isIP(host);
+  return family !== 0 && loopback.check(host, family === 6 ? 'ipv6' : 'ipv4');
 }
 
 /** What `serve --bind` says. @throws Error where it is neither `host:port` (`[::1]:8080`) nor `unix:/path` */

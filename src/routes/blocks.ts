@@ -15,7 +15,7 @@ const UPDATE_SERVER = 'failed to update airbyte server block';
 const UPSERT_CONNECTION = 'failed to upsert airbyte connection block';
 const SAVE_SECRET = 'failed to prefect secret block';
 
-export function addAirbyteRoutes({ router, blockTypes }: RouteContext): void {
+export function addAirbyteRoutes({ router, blockTypes, allowsSecretRead }: RouteContext): void {
   const tag = 'Airbyte blocks';
   const saved = { block_id: EXAMPLE_ID, cleaned_block_name: 'acme-airbyte' };
 
@@ -49,9 +49,10 @@ export function addAirbyteRoutes({ router, blockTypes }: RouteContext): void {
         reply: { host: 'airbyte.local', port: 8000, version: 'v1', token: 'YWlyYnl0ZTpwYXNzd29yZA==' },
       },
       failure: 'failed to fetch airbyte server block',
-      errors: [404],
+      errors: [403, 404],
     },
     async ({ path }, { prefect }) => {
+      if (!allowsSecretRead) throw secretsAreOff();
       const block = await blocks.find(prefect, AIRBYTE_SERVER, path.blockname, true);
       if (!block) throw new AppError('not_found', 'block not found');
       const { username, password, server_host: host, server_port: port, api_version: version } = block.data;
@@ -144,7 +145,7 @@ export function addAirbyteRoutes({ router, blockTypes }: RouteContext): void {
   );
 }
 
-export function addSecretRoutes({ router, blockTypes }: RouteContext): void {
+export function addSecretRoutes({ router, blockTypes, allowsSecretRead }: RouteContext): void {
   const tag = 'Secrets';
   const saved = { block_id: EXAMPLE_ID, block_name: 'acme-key' };
 
@@ -180,9 +181,10 @@ export function addSecretRoutes({ router, blockTypes }: RouteContext): void {
       reply: z.unknown(),
       example: { reply: { user: 'acme' } },
       failure: 'failed to fetch secret block contents',
-      errors: [404],
+      errors: [403, 404],
     },
     async ({ path }, { prefect }) => {
+      if (!allowsSecretRead) throw secretsAreOff();
       const name = blocks.cleanBlockName(path.blockname);
       const block = await blocks.find(prefect, SECRET, name, true);
       if (!block) throw noSecret(name);
@@ -243,6 +245,10 @@ function cleaned(name: string, failure: string): string {
 
 function noSecret(name: string): AppError {
   return new AppError('not_found', `no secret block named ${name}`);
+}
+
+function secretsAreOff(): AppError {
+  return new AppError('forbidden', 'reading secrets is switched off here (ALLOW_SECRET_READ=false)');
 }
 
 /** Stored text that is JSON is the reply as it stands, so that its numbers come through; other text is a JSON string. */

@@ -14,6 +14,8 @@ export interface RouteContext {
   router: Router;
   limits: ListLimits;
   blockTypes: BlockTypes;
+  /** Whether routes may reply with secrets. */
+  allowsSecretRead: boolean;
   poller: RunPoller;
   runWatch: RunWatch;
   feeds: RunFeeds;

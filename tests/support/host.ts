@@ -21,7 +21,11 @@ export class Host {
   // By origin and path, because URLs are normalised: `..` and `%2F` arrive as they are.
   private readonly agent = new Agent({ pipelining: 1 });
 
-  constructor(private readonly baseUrl: string) {}
+  /** @param defaults headers of each request */
+  constructor(
+    private readonly baseUrl: string,
+    private readonly defaults: Record<string, string> = {},
+  ) {}
 
   get = (path: string, options?: SendOptions) => this.send('GET', path, options);
   post = (path: string, body?: unknown, options?: SendOptions) =>
@@ -43,7 +47,11 @@ export class Host {
       path,
       method,
       body: payload,
-      headers: { ...(payload === null ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        ...(payload === null ? {} : { 'content-type': 'application/json' }),
+        ...this.defaults,
+        ...headers,
+      },
     });
     const text = await reply.body.text();
     return { status: reply.statusCode, headers: reply.headers, text, json: parsed(text) };
