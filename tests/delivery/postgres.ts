@@ -53,7 +53,7 @@ export class Postgres {
     const folder = mkdtempSync(join(tmpdir(), 'prefect-proxy-postgres-'));
     const postgres = new Postgres(programs, folder, await freePort());
     process.once('exit', () => {
-      postgres.remove();
+      postgres.stop();
     });
     postgres.start();
     return postgres;
@@ -65,6 +65,12 @@ export class Postgres {
     const name = `prefect_${this.databases}`;
     this.run('createdb', ['-h', '127.0.0.1', '-p', String(this.port), '-U', USER, name]);
     return `postgresql+asyncpg://${USER}:${this.password}@127.0.0.1:${this.port}/${name}`;
+  }
+
+  /** What a statement gives in a database of it, as `psql` writes it without titles. */
+  query(database: URL, statement: string): string {
+    const args = ['-XAtq', '-h', '127.0.0.1', '-p', String(this.port), '-U', USER];
+    return this.run('psql', [...args, '-c', statement, database.pathname.slice(1)]).trimEnd();
   }
 
   private start(): void {
@@ -92,19 +98,20 @@ export class Postgres {
     }
   }
 
-  /** Not by SIGKILL, after which its shared memory would stay. */
-  private remove(): void {
+  /** Ends it and removes its files. Not by SIGKILL, after which its shared memory would stay. */
+  stop(): void {
     const stop = ['stop', '-w', '-s', '-m', 'immediate', '-D', this.data];
     if (existsSync(join(this.data, 'postmaster.pid')))
       spawnSync(join(this.programs, 'pg_ctl'), stop, this.owner);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  private run(program: string, args: string[]): void {
+  private run(program: string, args: string[]): string {
     // The server keeps what pg_ctl hands on: it would hold a pipe open.
-    const stdio: StdioOptions = program === 'pg_ctl' ? 'ignore' : ['ignore', 'ignore', 'pipe'];
+    const stdio: StdioOptions = program === 'pg_ctl' ? 'ignore' : 'pipe';
     const env = { PATH: process.env['PATH'] ?? '', PGPASSWORD: this.password };
-    execFileSync(join(this.programs, program), args, { ...this.owner, cwd: '/', env, stdio });
+    const output = execFileSync(join(this.programs, program), args, { ...this.owner, cwd: '/', env, stdio });
+    return String(output);
   }
 }
 

@@ -66,6 +66,11 @@ describe('Synchronous runs on a worker', () => {
     expect(run.json).toMatchObject({ state_type: 'COMPLETED', work_pool_name: pool });
   });
 
+  it("see nothing of the folder of the flows, which Prefect's runner puts on PYTHONPATH", async () => {
+    const { json } = await runShell(shell('echo "PYTHONPATH=${PYTHONPATH-none}"'));
+    expect(json).toEqual({ status: 'success', result: ['PYTHONPATH=none'] });
+  });
+
   it('400 with the last lines of its errors when a command fails', async () => {
     const { status, headers, json } = await runShell(
       shell('echo fine', 'echo oops >&2; exit 3', 'echo never'),
@@ -117,7 +122,7 @@ describe('Synchronous runs on a worker', () => {
   it('a host that does not want to wait goes on later', async () => {
     const reply = await runShell(shell('sleep 2', 'echo done'), { prefer: 'wait=1' });
     expect(reply.status).toBe(202);
-    const ended = await c.host.get(String(reply.headers['location']));
+    const ended = await c.host.get(`${String(reply.headers['location'])}?timeout=60`);
     expect(ended).toMatchObject({ status: 200, headers: { 'x-run-ended': 'true' } });
     const { flow_run_id: id } = z.object({ flow_run_id: z.string() }).parse(reply.json);
     expect((await c.host.get(`/proxy/v1/flow_runs/${id}/result`)).json).toMatchObject({
