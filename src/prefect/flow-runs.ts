@@ -49,6 +49,7 @@ const created = z.object({
   id: z.string(),
   name: z.string(),
   deployment_id: z.string().nullish(),
+  state_type: z.string().nullish(),
   labels: z.record(z.string(), z.unknown()).nullish(),
 });
 

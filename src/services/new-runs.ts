@@ -4,7 +4,8 @@ import { stringifyJson } from '../json.js';
 import type { PrefectSession } from '../prefect/client.js';
 import * as flowRuns from '../prefect/flow-runs.js';
 import { holdsAny, type Resources } from '../schemas/resources.js';
-import { LABELS } from './settlement/progress.js';
+import { addLabels } from '../prefect/ended-runs.js';
+import { isNotStarted, LABELS } from './settlement/progress.js';
 
 export interface NewRun {
   parameters: Record<string, unknown>;
@@ -20,27 +21,42 @@ export interface NewRun {
 const REQUEST_LABEL = 'prefect-proxy.request';
 
 /**
- * Starts a run of a deployment, or finds the one that was started with the same idempotency key.
+ * Starts a run of a deployment, or finds the one that was started with the same idempotency key. One that was cancelled
+ * because nobody started it in time does not count.
  * @throws AppError 422 where the key was used with other parameters or another time
  */
 export async function startRun(api: PrefectSession, deploymentId: string, wanted: NewRun) {
   const { parameters, scheduledTime, resources, idempotencyKey: key } = wanted;
   const request = key === undefined ? undefined : hash(stringifyJson([parameters, scheduledTime ?? null]));
-  const labels = {
+  const labels: Record<string, string> = {
     ...(resources && holdsAny(resources) ? { [LABELS.cleanup]: JSON.stringify(resources) } : {}),
     ...(request === undefined ? {} : { [REQUEST_LABEL]: request }),
   };
-  const run = await flowRuns.createFromDeployment(api, deploymentId, {
-    parameters,
-    scheduledTime,
-    ...(Object.keys(labels).length > 0 ? { labels } : {}),
-    // Prefect's keys are unique within a flow, and organisations share flows.
-    idempotencyKey: key === undefined ? undefined : `prefect-proxy-${hash(`${deploymentId} ${key}`)}`,
-  });
+  const create = (uniqueKey: string | undefined) =>
+    flowRuns.createFromDeployment(api, deploymentId, {
+      parameters,
+      scheduledTime,
+      ...(Object.keys(labels).length > 0 ? { labels } : {}),
+      idempotencyKey: uniqueKey,
+    });
+  // Prefect's keys are unique within a flow, and organisations share flows.
+  let run = await create(key === undefined ? undefined : keyOf(deploymentId, key));
+  while (key !== undefined && isNotStarted(run.labels, run.state_type)) {
+    const { id, labels: past } = run;
+    // Whoever comes after this run derives the same key, so that it is one run again.
+    run = await create(keyOf(deploymentId, key, id));
+    // What both declare is the next one's now.
+    if (labels[LABELS.cleanup] !== undefined && past?.[LABELS.cleanup])
+      await addLabels(api, id, { [LABELS.cleanup]: '' });
+  }
   if (request !== undefined && run.labels?.[REQUEST_LABEL] !== request) {
     throw new AppError('validation_failed', 'this idempotency key was used with other parameters');
   }
   return { flow_run_id: run.id, name: run.name };
+}
+
+function keyOf(...parts: string[]): string {
+  return `prefect-proxy-${hash(parts.join(' '))}`;
 }
 
 function hash(text: string): string {

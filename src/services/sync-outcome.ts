@@ -44,7 +44,7 @@ export async function outcomeOf(
       state_type: state?.type,
       state_name: state?.name,
       message: withMessage.safeParse(state).data?.message ?? null,
-      logs: await lastLines(api, size, id),
+      logs: await lastLines(api, size, id, state?.type !== 'CANCELLED'),
     },
   });
 }
@@ -52,13 +52,15 @@ export async function outcomeOf(
 /**
  * The last lines of a failed run's logs, the oldest first: what its commands wrote last is there at INFO, and why the
  * flow failed at ERROR. None where they cannot be read, for that it failed is known.
+ * @param hasError whether the latter is waited for
  */
-async function lastLines(api: PrefectSession, size: PageSize, id: string) {
+async function lastLines(api: PrefectSession, size: PageSize, id: string, hasError: boolean) {
   const wanted = { flowRunIds: [id], limit: LOG_LINES + 2, newestFirst: true };
   for (let look = 1; ; look += 1) {
     const rows = await readPage(api, size, wanted).catch((): FollowedLog[] => []);
     const lines = rows.filter(({ message }) => !NOISE.test(message)).slice(0, LOG_LINES);
-    if (lines.some(({ level }) => level >= ERROR_LEVEL) || look === LOOKS) return lines.reverse().map(view);
+    const isWhole = !hasError || look === LOOKS || lines.some(({ level }) => level >= ERROR_LEVEL);
+    if (isWhole) return lines.reverse().map(view);
     await sleep(LOOK_AGAIN_MS);
   }
 }

@@ -4,7 +4,7 @@ import parameterSchema from '../../flows/sync-runs-parameter-schema.json' with {
 import { AppError } from '../errors.js';
 import type { PrefectClient, PrefectSession } from '../prefect/client.js';
 import * as deployments from '../prefect/deployments.js';
-import { parseRun } from '../prefect/ended-runs.js';
+import { addLabels, parseRun } from '../prefect/ended-runs.js';
 import { UpstreamError } from '../prefect/errors.js';
 import * as flowRuns from '../prefect/flow-runs.js';
 import * as flows from '../prefect/flows.js';
@@ -13,6 +13,7 @@ import { isGone, type Known, type RunWatch } from './follow/run-watch.js';
 import { waitForEnd } from './follow/wait.js';
 import { startRun, type NewRun } from './new-runs.js';
 import type { ListLimits } from './rows.js';
+import { LABELS } from './settlement/progress.js';
 import { outcomeOf } from './sync-outcome.js';
 import { countWorkers } from './workers.js';
 
@@ -45,6 +46,8 @@ const ENTRYPOINT = 'sync_runs.py:run_one_task';
 const NOT_STARTED = ['SCHEDULED', 'PENDING'];
 /** Runs that are made at once: SQLite is locked to nearly all of fifty, for so long that its 503 looks like an outage. */
 const NEW_RUNS = 4;
+/** When a host may ask again for what nobody started: while the cancelled run keeps what it declared (CLEANUP_GRACE). */
+const NOT_STARTED_RETRY_SECONDS = 30;
 const CANCEL_ATTEMPTS = 5;
 const CANCEL_AGAIN_MS = 300;
 const LOOK_AGAIN_SECONDS = 5;
@@ -171,13 +174,16 @@ export class SyncRuns {
    * @throws UpstreamError where it could not be
    */
   private async giveUp(id: string): Promise<void> {
-    const state = { type: 'CANCELLING', name: 'Cancelling', message: 'Not started in time' };
+    const state = { type: 'CANCELLING', name: 'Cancelling' };
     for (let attempt = 1; ; attempt += 1) {
       try {
+        // First: a run that is cancelled and does not say why would count for its idempotency key.
+        await this.note(id, 'true');
         await flowRuns.changeState(this.options.client.session(), id, state, false, 'CANCELLED');
         break;
       } catch (error) {
-        if (error instanceof UpstreamError && error.isConflict) return;
+        if (error instanceof UpstreamError && error.isConflict)
+          return this.note(id, '').catch(() => undefined);
         if (attempt === CANCEL_ATTEMPTS) throw error;
         // A locked database is routine. Cancelling it twice is cancelling it once.
         await sleep(CANCEL_AGAIN_MS);
@@ -185,9 +191,13 @@ export class SyncRuns {
     }
     const within = `within ${this.options.startTimeoutSeconds} s`;
     throw new AppError('orchestrator_unavailable', `flow run ${id} was not started ${within}: cancelled`, {
-      retryAfterSeconds: 60,
+      retryAfterSeconds: NOT_STARTED_RETRY_SECONDS,
       upstream: { flow_run_id: id },
     });
+  }
+
+  private note(id: string, notStarted: string): Promise<void> {
+    return addLabels(this.options.client.session(), id, { [LABELS.notStarted]: notStarted });
   }
 }
 

@@ -268,7 +268,7 @@ describe('Workers', () => {
     const { status, headers, json } = await host.post(SHELL, shell(slug));
     const { id } = await runOf(slug);
     expect(status).toBe(503);
-    expect(headers).toMatchObject({ 'x-flow-run-id': id, 'retry-after': '60' });
+    expect(headers).toMatchObject({ 'x-flow-run-id': id, 'retry-after': '30' });
     expect(json).toMatchObject({
       code: 'orchestrator_unavailable',
       detail: `flow run ${id} was not started within 0.2 s: cancelled`,
@@ -397,6 +397,51 @@ describe('Idempotency-Key', () => {
     expect(await runsOf(slug)).toHaveLength(1);
     const other = await c.host.post(SHELL, shell(slugs()), { headers });
     expect(other).toMatchObject({ status: 422, json: { code: 'validation_failed' } });
+  });
+
+  it('does not find a run that nobody started: who asks again gets a new one', async () => {
+    const { host } = await another({ SYNC_RUN_START_TIMEOUT: '0.2' });
+    const block = randomUUID();
+    const headers = {
+      'idempotency-key': randomUUID(),
+      'x-cleanup-resources': JSON.stringify({ block_documents: [block] }),
+    };
+    const slug = slugs();
+    const asked = async () => {
+      const { status, headers: got } = await host.post(SHELL, shell(slug), { headers });
+      expect(status).toBe(503);
+      return String(got['x-flow-run-id']);
+    };
+    const lost = [await asked(), await asked()];
+    expect(new Set(lost).size).toBe(2);
+    const replies = [1, 2, 3].map(() => c.host.post(SHELL, shell(slug), { headers }));
+    const fresh = async () => (await runsOf(slug)).filter(({ state_type: type }) => type !== 'CANCELLED');
+    await expect.poll(fresh, { timeout: 10_000, interval: 20 }).toHaveLength(1);
+    const id = (await fresh())[0]?.id ?? '';
+    await c.seed.setState('flow_runs', id, RUNNING);
+    await c.seed.result(id, [{ seq: 1, state_type: 'COMPLETED', result: ['a'] }]);
+    await c.seed.setState('flow_runs', id, COMPLETED);
+    replies.push(c.host.post(SHELL, shell(slug), { headers }));
+    for (const reply of await Promise.all(replies))
+      expect(reply).toMatchObject({ status: 200, headers: { 'x-flow-run-id': id } });
+    expect(await runsOf(slug)).toHaveLength(3);
+    // What they hold is the last one's to give up.
+    expect(await Promise.all([...lost, id].map(holds))).toEqual([false, false, true]);
+    async function holds(one: string) {
+      const { labels } = z
+        .object({ labels: z.record(z.string(), z.unknown()) })
+        .parse(await c.seed.call('GET', `/flow_runs/${one}`));
+      return String(labels['prefect-proxy.cleanup']).includes(block);
+    }
+  });
+
+  it('finds a run that somebody else cancelled', async () => {
+    const headers = { 'idempotency-key': randomUUID() };
+    const slug = slugs();
+    const reply = c.host.post(SHELL, shell(slug), { headers });
+    const id = await work(slug, { type: 'CANCELLED', name: 'Cancelled' });
+    for (const one of [await reply, await c.host.post(SHELL, shell(slug), { headers })])
+      expect(one).toMatchObject({ status: 400, headers: { 'x-flow-run-id': id } });
   });
 });
 

@@ -48,6 +48,19 @@ describe('What a run declared', () => {
     expect(await leaseIsHeld(rig.seed, taken)).toBe(false);
   });
 
+  it('is kept for a while when nobody started it, and then given up', async () => {
+    const block = await secretBlock(rig.seed);
+    const id = await holder(rig.seed, { held: { block_documents: [block] }, states: [SCHEDULED] });
+    await rig.seed.call('PATCH', `/flow_runs/${id}/labels`, { 'prefect-proxy.not-started': 'true' });
+    await rig.seed.setState('flow_runs', id, CANCELLED);
+    hint(id);
+    await rig.labelled(id, 'settled');
+    expect(await blockIsThere(block)).toBe(true);
+    await vi.advanceTimersByTimeAsync(61_000);
+    await rig.labelled(id, 'cleaned');
+    expect(await blockIsThere(block)).toBe(false);
+  });
+
   it('and is gone already, is success', async () => {
     const held = {
       block_documents: [randomUUID()],

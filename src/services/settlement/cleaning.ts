@@ -3,7 +3,7 @@ import type { EndedRun } from '../../prefect/ended-runs.js';
 import { holdsAny } from '../../schemas/resources.js';
 import { declaredBy, LivesAgain, type Cleanup } from './cleanup.js';
 import { wordOf, type Step, type Work } from './desk.js';
-import { cleanedLabel, type Progress } from './progress.js';
+import { cleanedLabel, isNotStarted, type Progress } from './progress.js';
 
 export interface CleaningOptions {
   cleanup: Cleanup;
@@ -44,9 +44,13 @@ export class Cleaning implements Work {
     return wait > 0 ? { again: wait } : { labels: cleanedLabel(run) };
   };
 
-  /** A run that completed or was cancelled is over; one that failed may be retried, and needs what it holds. */
-  private graceLeft({ state }: EndedRun): number {
-    if (state.type === 'COMPLETED' || state.type === 'CANCELLED') return 0;
+  /**
+   * A run that completed or was cancelled is over. One that failed may be retried and needs what it holds; one that nobody
+   * started is asked for again.
+   */
+  private graceLeft({ labels, state }: EndedRun): number {
+    const isOver = state.type === 'COMPLETED' || state.type === 'CANCELLED';
+    if (isOver && !isNotStarted(labels, state.type)) return 0;
     return this.options.graceSeconds - (Date.now() - Date.parse(state.timestamp)) / 1000;
   }
 }

@@ -10,6 +10,8 @@ export const LABELS = {
   cleaned: 'prefect-proxy.cleaned',
   /** The state that the host knows of. */
   settled: 'prefect-proxy.settled',
+  /** It was to be cancelled because nobody started it in time; text that is not empty. Whoever waits may ask again. */
+  notStarted: 'prefect-proxy.not-started',
   /** Attempts at telling the host, as JSON: one label, because two writers may not mix. */
   delivery: 'prefect-proxy.delivery',
 } as const;
@@ -49,6 +51,11 @@ export function progressOf({ labels, state }: EndedRun): Progress {
 export function hasGivenUp({ labels, state }: Run): boolean {
   const declared = labels?.[LABELS.cleanup];
   return Boolean(declared) && state !== null && labels?.[LABELS.cleaned] === state.id;
+}
+
+/** Whether a run was cancelled because nobody started it in time: it has done nothing, and is to be tried again. */
+export function isNotStarted(labels: Run['labels'], stateType: string | null | undefined): boolean {
+  return Boolean(labels?.[LABELS.notStarted]) && (stateType === 'CANCELLED' || stateType === 'CANCELLING');
 }
 
 /** Where the delivery of a run's present state stands. */
