@@ -49,9 +49,9 @@ export class RunPoller {
     return poll.text;
   }
 
-  /** As `poll`, by a call that starts after this moment. */
+  /** As `poll`, by a call that starts after this moment: one that waits to be sent is shared. */
   pollAfresh(api: PrefectSession, id: string): Promise<string> {
-    this.forget(id);
+    if (!this.waiting.some((poll) => poll.id === id)) this.forget(id);
     return this.poll(api, id);
   }
 

@@ -41,7 +41,6 @@ export function webhookBlock({ url, key }: WebhookTarget): Record<string, unknow
 
 /** The automation that posts through the block. */
 export function webhookAutomation(blockId: string): AutomationFields {
-  const resource = 'event.resource';
   return {
     name: WEBHOOK_NAME,
     description:
@@ -66,10 +65,16 @@ export function webhookAutomation(blockId: string): AutomationFields {
         type: 'send-notification',
         block_document_id: blockId,
         subject: 'flow run ended',
-        // Of the event alone: `flow_run` would be read from the API, and be nothing once the run is deleted.
-        body:
-          `Flow run {{ ${resource}['prefect.resource.name'] }} with id {{ ${resource}.id.split('.')[-1] }} ` +
-          `entered state {{ ${resource}['prefect.state-name'] }}`,
+        // The event itself, as far as its receiver reads it: its id is that of the state. Names are left out: they may
+        // hold what is no JSON. `flow_run` would be read from the API, and be nothing once the run is deleted.
+        body: JSON.stringify({
+          id: '{{ event.id }}',
+          event: 'prefect.flow-run.ended',
+          resource: {
+            'prefect.resource.id': '{{ event.resource.id }}',
+            'prefect.state-type': "{{ event.resource['prefect.state-type'] }}",
+          },
+        }),
       },
     ],
   };

@@ -75,7 +75,18 @@ async function arrived(text: string) {
       { timeout: 15_000 },
     )
     .toContainEqual(body);
-  return receiver.received.filter((post) => JSON.stringify(post.body).includes(text));
+  return receiver.received.filter((post) =>
+    z.object({ body: z.string() }).parse(post.body).body.includes(text),
+  );
+}
+
+/** What is posted of the state that a run is in now: its id is that of the state. */
+async function eventOf(id: string): Promise<string> {
+  const { state } = z
+    .object({ state: z.object({ id: z.string(), type: z.string() }) })
+    .parse(await c.seed.call('GET', `/flow_runs/${id}`));
+  const resource = { 'prefect.resource.id': `prefect.flow-run.${id}`, 'prefect.state-type': state.type };
+  return JSON.stringify({ id: state.id, event: 'prefect.flow-run.ended', resource });
 }
 
 describe('What is registered', () => {
@@ -103,14 +114,14 @@ describe('What is registered', () => {
     ['CANCELLED', 'Cancelled', '<b>with id x entered state y'],
     ['COMPLETED', 'All "good" ✓', 'custom'],
     ['CANCELLED', 'Skipped', ''],
-  ])('posts %s, named %s, as hosts know it: run %j', async (type, name, text) => {
+  ])('posts %s, named %s, with the id of the state: run %j', async (type, name, text) => {
     const runName = c.seed.name(text).replaceAll(/[/%&<>]/g, '_');
     const id = await c.seed.flowRun({ name: runName, states: [{ type: 'RUNNING' }, { type, name }] });
     expect(await arrived(id)).toEqual([
       {
         path: '/webhooks/v1/notification/',
         key: KEY,
-        body: { body: `Flow run ${runName} with id ${id} entered state ${name}` },
+        body: { body: await eventOf(id) },
       },
     ]);
   });
@@ -121,8 +132,9 @@ describe('What is registered', () => {
       { type: 'COMPLETED', name: 'Completed' },
     ];
     const id = await c.seed.flowRun({ states });
-    await arrived(`${id} entered state Crashed`);
-    await arrived(`${id} entered state Completed`);
+    const about = (type: string) => `"prefect.flow-run.${id}","prefect.state-type":"${type}"`;
+    await arrived(about('CRASHED'));
+    expect(await arrived(about('COMPLETED'))).toMatchObject([{ body: { body: await eventOf(id) } }]);
   });
 });
 
@@ -243,7 +255,7 @@ describe('A test', () => {
 
   it('sees each step, and clears up', async () => {
     receiver.onPost = async ({ body }) => {
-      const id = /with id (\S+)/.exec(JSON.stringify(body))?.[1];
+      const id = /prefect\.flow-run\.([0-9a-f-]{36})/.exec(JSON.stringify(body))?.[1];
       if (id === undefined) return;
       const run = z.object({ state: withId }).parse(await c.seed.call('GET', `/flow_runs/${id}`));
       await c.seed.call('PATCH', `/flow_runs/${id}/labels`, { 'prefect-proxy.settled': run.state.id });
@@ -264,7 +276,7 @@ describe('A test', () => {
 
   it('names the step that failed', async () => {
     receiver.onPost = ({ body }) => {
-      if (JSON.stringify(body).includes('Flow run')) receiver.status = 500;
+      if (JSON.stringify(body).includes('prefect.flow-run.')) receiver.status = 500;
     };
     const { came, hops } = await follow(c.mock ? 500 : 8_000);
     expect(came).toBe(false);

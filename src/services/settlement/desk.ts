@@ -1,4 +1,3 @@
-import pLimit from 'p-limit';
 import type { Logger } from '../../logger.js';
 import type { PrefectClient } from '../../prefect/client.js';
 import { isEnded, parseRun, type EndedRun, type Run } from '../../prefect/ended-runs.js';
@@ -30,7 +29,6 @@ export interface Work {
 
 /** A hint may come before the state can be read: milliseconds after which the run is read again. */
 const RECHECKS_MS = [250, 1_000, 4_000];
-const NOTES_AT_ONCE = 2;
 const NOTE_AGAIN_MS = 5_000;
 /** Runs that are remembered as finished, so that the second and third hint cost nothing. */
 const REMEMBERED = 10_000;
@@ -44,8 +42,6 @@ export class Desk {
   private readonly finished = new Map<string, string>();
   /** Labels that are being written, with the end of the run they are of. */
   private readonly unwritten = new Map<Promise<void>, string>();
-  /** Its own, so that what the host was told is noted without waiting for the notes of clean-ups. */
-  private readonly noting = pLimit(NOTES_AT_ONCE);
 
   constructor(
     private readonly deps: DeskDeps,
@@ -104,6 +100,8 @@ export class Desk {
     }
     task.endTime = run.end_time;
     task.stateId = run.state.id;
+    // Its labels may not be written yet.
+    if (!task.replay && this.finished.get(id) === run.state.id) return undefined;
     const progress = progressOf(run);
     if (task.replay || !this.work.isDone(progress)) {
       const { labels, again } = await this.work.step(run, progress, task);
@@ -116,7 +114,8 @@ export class Desk {
 
   /** Writes labels beside what comes next: a busy orchestrator must not hold up the news of a second end. */
   private note(run: EndedRun, labels: Record<string, string>): void {
-    const written = this.deps.notes.add(run.id, labels, this.noting).catch((error: unknown) => {
+    const written = this.deps.notes.add(run.id, labels).catch((error: unknown) => {
+      this.finished.delete(run.id);
       this.deps.logger.warn('settlement not noted', { flow_run: run.id, error: wordOf(error) });
       this.agenda.add(run.id, { stateId: undefined, rechecks: 0, endTime: run.end_time }, NOTE_AGAIN_MS);
     });

@@ -135,12 +135,12 @@ function post(data: Obj, body: string): Promise<boolean> {
 }
 
 /** The expressions of Jinja that are used. */
-function render(template: string, { resource }: Event): string {
+function render(template: string, { id, resource }: Event): string {
   return template.replace(/\{\{ (.+?) \}\}/g, (_whole, expression: string) => {
     const label = /^event\.resource\['(.+)'\]$/.exec(expression)?.[1];
     if (label !== undefined) return String(resource[label]);
-    if (expression === "event.resource.id.split('.')[-1]")
-      return String(resource['prefect.resource.id']).split('.').at(-1) ?? '';
+    if (expression === 'event.id') return id;
+    if (expression === 'event.resource.id') return String(resource['prefect.resource.id']);
     throw new Error(`The mock orchestrator cannot render ${expression}`);
   });
 }
