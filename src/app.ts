@@ -1,5 +1,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Config } from './config.js';
+import { addDocs } from './http/docs.js';
 import type { Env } from './http/env.js';
 import { apiKeyMatcher } from './http/keys.js';
 import { Router, type App } from './http/router.js';
@@ -77,6 +78,7 @@ export function createApp({ config, client, logger, observers, hint, closing }: 
   });
   let document: string | undefined;
   router.addOpen('/openapi.json', () => (document ??= JSON.stringify(openApiDocument(app))));
+  addDocs(router);
   router.addFallback();
   return app;
 }

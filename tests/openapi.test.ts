@@ -11,13 +11,15 @@ interface Media {
 interface Operation {
   operationId: string;
   summary: string;
-  parameters?: { name: string; in: string; required: boolean; schema: Json }[];
+  tags: string[];
+  parameters?: { name: string; in: string; required: boolean; description?: string; schema: Json }[];
   requestBody?: { required: boolean; content: Record<string, Media> };
   responses: Record<string, { description: string; content?: Record<string, Media> }>;
 }
 interface Document {
   openapi: string;
   info: { title: string; version: string };
+  tags: { name: string; description: string }[];
   paths: Record<string, Record<string, Operation>>;
   components: { schemas: Record<string, Json> };
 }
@@ -73,6 +75,23 @@ describe('/openapi.json', () => {
     const ids = operations.map(({ operation }) => operation.operationId);
     expect(new Set(ids).size).toBe(ids.length);
     expect(complaints(({ summary }) => (summary.length > 8 ? [] : ['no summary']))).toEqual([]);
+  });
+
+  it('says what each group of routes is for, and has no other groups', () => {
+    const used = new Set(operations.flatMap(({ operation }) => operation.tags));
+    expect(document.tags.map(({ name }) => name).sort()).toEqual([...used].sort());
+    expect(document.tags.filter(({ description }) => !description)).toEqual([]);
+  });
+
+  it('says what each parameter is, with an example where it must be there, and only there: a page sends it', () => {
+    const found = complaints(({ parameters = [] }) =>
+      parameters.flatMap(({ name, required, description, schema }) => [
+        ...(description ? [] : [`no description of ${name}`]),
+        ...('example' in schema === required ? [] : [`example of ${name}`]),
+        ...(required ? problemsOf({ schema, example: schema['example'] }) : []),
+      ]),
+    );
+    expect(found).toEqual([]);
   });
 
   it('describes every placeholder of a path', () => {

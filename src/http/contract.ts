@@ -11,7 +11,10 @@ export interface Contract<I extends InputShape> {
   /** With FastAPI's placeholders: `/proxy/deployments/{deployment_id}`. Served with and without a slash at the end. */
   path: string;
   operationId: string;
+  /** One line: it stands beside the path. */
   summary: string;
+  /** What else there is to know, in Markdown. */
+  description?: string;
   tag: string;
   input: z.ZodObject<I>;
   reply: z.ZodType;

@@ -15,7 +15,12 @@ export function failureOf(error: unknown, failure: Failure, path: Record<string,
   return new AppError(code, detailOf(failure, path, ownText), { ...options, cause: error });
 }
 
-function detailOf(failure: Failure, path: Record<string, string>, ownText: string | undefined): string {
+/** The contract's `detail`. @param ownText what the orchestrator said */
+export function detailOf(
+  failure: Failure,
+  path: Record<string, string>,
+  ownText: string | undefined,
+): string {
   if (typeof failure === 'string') return failure;
   return typeof failure === 'function' ? failure(path) : (ownText ?? failure.ownText);
 }

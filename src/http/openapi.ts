@@ -1,9 +1,13 @@
 import { z, type OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
+import { ERROR_STATUS } from '../errors.js';
+import { EXAMPLE_ID } from '../schemas/examples.js';
 import type { Contract, InputShape } from './contract.js';
+import { detailOf, type Failure } from './failure.js';
 
+const EXAMPLE_REQUEST = 'b0c9d2e4-7a51-4c3f-8e6d-2f1a9b7c5d30';
 const requestId = z
   .string()
-  .openapi({ description: 'The same as the reply header `x-request-id`', example: 'b0c9…' });
+  .openapi({ description: 'The same as the reply header `x-request-id`', example: EXAMPLE_REQUEST });
 
 /** The error body of everything but validation. */
 const errorBody = z
@@ -16,9 +20,7 @@ const errorBody = z
       .optional()
       .openapi({ description: "The orchestrator's explanation, where it gave one" }),
   })
-  .openapi('Error', {
-    example: { detail: 'failed to fetch flow_run 6a1c…', code: 'not_found', request_id: 'b0c9…' },
-  });
+  .openapi('Error');
 
 const validationBody = z
   .object({
@@ -40,7 +42,7 @@ const validationBody = z
     example: {
       detail: [{ type: 'missing', loc: ['body', 'name'], msg: 'Field required', input: {} }],
       code: 'validation_failed',
-      request_id: 'b0c9…',
+      request_id: EXAMPLE_REQUEST,
     },
   });
 
@@ -58,6 +60,22 @@ const DESCRIPTIONS = {
   504: 'The orchestrator was too slow',
 } as const;
 
+/** Details that no route words by itself. */
+const DETAILS: Partial<Record<number, string>> = {
+  401: 'unauthorized',
+  403: 'reading secrets is switched off here (ALLOW_SECRET_READ=false)',
+  413: 'Request body too large',
+  500: 'Internal Server Error',
+};
+
+/** The error that comes with a status, or the first of them, as the route words it. */
+function exampleError(status: number, failure: Failure) {
+  const [code] = Object.entries(ERROR_STATUS).find(([, its]) => its === status) ?? [];
+  const path = { flow_run_id: EXAMPLE_ID, deployment_id: EXAMPLE_ID };
+  const detail = DETAILS[status] ?? detailOf(failure, path, undefined);
+  return { detail, code, request_id: EXAMPLE_REQUEST };
+}
+
 /** Adds a route to the OpenAPI document, and the key that it asks for. */
 export function describeRoute<I extends InputShape>(
   registry: OpenAPIHono['openAPIRegistry'],
@@ -74,7 +92,12 @@ function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig 
   const { path, query, header, body } = contract.input.shape;
   const error = (status: keyof typeof DESCRIPTIONS) => ({
     description: DESCRIPTIONS[status],
-    content: { 'application/json': { schema: status === 422 ? validationBody : errorBody } },
+    content: {
+      'application/json':
+        status === 422
+          ? { schema: validationBody }
+          : { schema: errorBody, example: exampleError(status, contract.failure) },
+    },
   });
   const errors = [401, ...(contract.errors ?? []), 422, 500, 502, 503, 504] as const;
   return {
@@ -82,6 +105,7 @@ function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig 
     path: contract.path,
     operationId: contract.operationId,
     summary: contract.summary,
+    ...(contract.description === undefined ? {} : { description: contract.description }),
     tags: [contract.tag],
     ...(contract.key ? { security: [{ [contract.key.scheme]: [] }] } : {}),
     request: {

@@ -9,7 +9,10 @@ import { AIRBYTE_SERVER, SECRET } from '../services/block-types.js';
 import * as blocks from '../services/blocks.js';
 import { EXAMPLE_ID, type RouteContext } from './context.js';
 
-const byName = z.object({ path: z.object({ blockname: requests.str }) });
+const named = (description: string, example: string) =>
+  z.object({ path: z.object({ blockname: requests.str.openapi({ description, example }) }) });
+const aServer = named('An Airbyte server block', 'acme-airbyte');
+const aSecret = named('A secret block', 'acme-key');
 const CREATE_SERVER = 'failed to create airbyte server block';
 const UPDATE_SERVER = 'failed to update airbyte server block';
 const UPSERT_CONNECTION = 'failed to upsert airbyte connection block';
@@ -26,7 +29,7 @@ export function addAirbyteRoutes({ router, blockTypes, allowsSecretRead }: Route
       operationId: 'getAirbyteServerId',
       summary: 'The id of an Airbyte server block, null where there is none',
       tag,
-      input: byName,
+      input: aServer,
       reply: z.object({ block_id: z.string().nullable() }),
       example: { reply: { block_id: EXAMPLE_ID } },
       failure: 'failed to fetch airbyte server block',
@@ -43,7 +46,7 @@ export function addAirbyteRoutes({ router, blockTypes, allowsSecretRead }: Route
       operationId: 'getAirbyteServer',
       summary: 'Where an Airbyte server is, and its credentials',
       tag,
-      input: byName,
+      input: aServer,
       reply: z.object({ host: z.string(), port: z.number().int(), version: z.string(), token: z.string() }),
       example: {
         reply: { host: 'airbyte.local', port: 8000, version: 'v1', token: 'YWlyYnl0ZTpwYXNzd29yZA==' },
@@ -156,7 +159,7 @@ export function addSecretRoutes({ router, blockTypes, allowsSecretRead }: RouteC
       operationId: 'getSecret',
       summary: 'The id of a secret block, without its value',
       tag,
-      input: byName,
+      input: aSecret,
       reply: replies.secretBlock,
       example: { reply: saved },
       failure: 'failed to fetch secret block',
@@ -177,7 +180,7 @@ export function addSecretRoutes({ router, blockTypes, allowsSecretRead }: RouteC
       operationId: 'getSecretContents',
       summary: "A secret block's value: as it stands where it is JSON, else as a JSON string",
       tag,
-      input: byName,
+      input: aSecret,
       reply: z.unknown(),
       example: { reply: { user: 'acme' } },
       failure: 'failed to fetch secret block contents',
@@ -223,7 +226,11 @@ export function addSecretRoutes({ router, blockTypes, allowsSecretRead }: RouteC
       operationId: 'deleteBlock',
       summary: 'Deletes a block of any type',
       tag: 'Blocks',
-      input: z.object({ path: z.object({ block_id: requests.idInPath }) }),
+      input: z.object({
+        path: z.object({
+          block_id: requests.idInPath.openapi({ description: 'A block document', example: EXAMPLE_ID }),
+        }),
+      }),
       reply: replies.nothing,
       example: { reply: null },
       failure: { ownText: 'failed to delete the block' },

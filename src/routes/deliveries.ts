@@ -44,9 +44,10 @@ export function addDeliveryRoutes({ router, limits: { size }, poller, delivering
       method: 'get',
       path: '/proxy/v1/deliveries',
       operationId: 'listDeliveries',
-      summary:
-        'Runs that ended, the latest first, and whether the host knows. A request reads some 2,000 runs at most: ' +
-        'with `state` there may be more behind `next_cursor` though fewer than `limit` came',
+      summary: 'Runs that ended, the latest first, and whether the host knows',
+      description:
+        'A request reads some 2,000 runs at most: with `state` there may be more behind `next_cursor` though fewer than ' +
+        '`limit` came.',
       tag,
       input: z.object({ query: schemas.deliveryQuery }),
       reply: schemas.deliveryList,

@@ -116,7 +116,7 @@ export function addDeploymentRoutes({ router, limits, deploymentDefaults }: Rout
       operationId: 'listScheduledRuns',
       summary: 'The planned runs of a deployment, soonest first',
       tag,
-      input: z.object({ query: z.object({ deployment_id: requests.uuid }) }),
+      input: z.object({ query: z.object({ deployment_id: requests.deploymentQuery }) }),
       reply: z.object({ flow_runs: z.array(replies.flowRun) }),
       example: { reply: { flow_runs: [] } },
       failure: 'failed to fetch scheduled flow-runs for deployment',
@@ -190,7 +190,16 @@ export function addDeploymentRoutes({ router, limits, deploymentDefaults }: Rout
       operationId: 'setSchedule',
       summary: "Switches a deployment's schedule on or off",
       tag,
-      input: z.object({ path: z.object({ deployment_id: requests.str, status: requests.str }) }),
+      input: z.object({
+        path: z.object({
+          deployment_id: requests.deploymentText,
+          status: requests.str.openapi({
+            description: 'On or off',
+            enum: ['active', 'inactive'],
+            example: 'inactive',
+          }),
+        }),
+      }),
       reply: replies.success,
       example: { reply: { success: 1 } },
       failure: SET_SCHEDULE,

@@ -56,9 +56,11 @@ export function addFlowRunListRoutes({ router, limits }: RouteContext): void {
       tag,
       input: z.object({
         query: z.object({
-          deployment_id: requests.uuid,
+          deployment_id: requests.deploymentQuery,
           limit: requests.rowLimit,
-          start_time_gt: requests.timeOrEmpty.default(''),
+          start_time_gt: requests.timeOrEmpty
+            .default('')
+            .openapi({ description: 'Started then or later, e.g. `2026-01-31T03:00:00Z`' }),
         }),
       }),
       reply: z.object({ flow_runs: z.array(replies.finishedRun) }),
@@ -114,8 +116,14 @@ export function addFlowRunListRoutes({ router, limits }: RouteContext): void {
       summary: 'Runs that have been running for more than some hours',
       tag,
       input: z.object({
-        path: z.object({ nhours: requests.int }),
-        query: z.object({ start_time_str: requests.timeOrEmpty.default('') }),
+        path: z.object({
+          nhours: requests.int.openapi({ description: 'For more than so many hours', example: 2 }),
+        }),
+        query: z.object({
+          start_time_str: requests.timeOrEmpty
+            .default('')
+            .openapi({ description: 'The time to count from, e.g. `2026-01-31T03:00:00Z`; now by default' }),
+        }),
       }),
       reply: z.object({ flow_runs: z.array(replies.flowRun) }),
       example: {

@@ -64,6 +64,8 @@ export function addFollowRoutes({ router, limits, poller, runWatch, feeds }: Rou
       path: '/proxy/v1/flow_runs/{flow_run_id}/events',
       operationId: 'followRun',
       summary: 'The states and logs of a run as they come, up to its end, as server-sent events',
+      description:
+        'To see them as they come: `curl -N`. A client that waits for the end of the reply sees them all at once then.',
       tag,
       input: z.object({
         path: requests.flowRunPath,

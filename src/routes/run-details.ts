@@ -51,9 +51,11 @@ export function addRunDetailRoutes({ router, limits }: RouteContext): void {
       input: z.object({
         path: requests.flowRunPath,
         query: z.object({
-          task_run_id: requests.uuidOrEmpty.default(''),
+          task_run_id: requests.uuidOrEmpty
+            .default('')
+            .openapi({ description: 'Only the logs of this task run' }),
           limit: requests.rowLimit,
-          offset: requests.count.default(0),
+          offset: requests.count.default(0).openapi({ description: 'Rows to leave out', default: 0 }),
         }),
       }),
       reply: z.object({ offset: z.number().int(), logs: z.array(replies.log) }),

@@ -44,11 +44,11 @@ const limit = int
     message: `Input should be less than or equal to ${LIMIT}`,
     params: { type: 'less_than_equal' },
   })
-  .openapi({ type: 'integer', minimum: 1, maximum: LIMIT })
-  .default(50);
+  .default(50)
+  .openapi({ type: 'integer', minimum: 1, maximum: LIMIT, default: 50, description: 'Runs at most' });
 
 export const deliveryQuery = z.object({
-  state: z.enum(STATES).optional(),
+  state: z.enum(STATES).optional().openapi({ description: 'Only these; all by default' }),
   since: timeOrEmpty
     .default('')
     .openapi({ description: 'Ended then or later; 24 h before `until` by default' }),

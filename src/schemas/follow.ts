@@ -20,7 +20,13 @@ export const waitSeconds = z
     context.issues.push({ code: 'custom', message, params: { type: 'number_range' }, input: text });
     return z.NEVER;
   })
-  .openapi({ type: 'number', minimum: 0, maximum: MAX_WAIT_SECONDS, default: 25 });
+  .openapi({
+    type: 'number',
+    minimum: 0,
+    maximum: MAX_WAIT_SECONDS,
+    default: 25,
+    description: 'Seconds to wait at most',
+  });
 
 /** The `id` of the last event that was read. */
 export const lastEventId = z
@@ -33,7 +39,11 @@ export const lastEventId = z
     return z.NEVER;
   })
   .optional()
-  .openapi({ type: 'string', pattern: CURSOR.source });
+  .openapi({
+    type: 'string',
+    pattern: CURSOR.source,
+    description: 'The `id` of the last event that was read: only what came after it is sent',
+  });
 
 export const manyRuns = z
   .object({

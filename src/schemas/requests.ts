@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { EXAMPLE_ID } from './examples.js';
 import {
   bool,
   count,
@@ -114,7 +115,14 @@ export const workers = z
   })
   .openapi('Workers');
 
-export const flowRunPath = z.object({ flow_run_id: idInPath });
-export const deploymentPath = z.object({ deployment_id: idInPath });
-export const rowLimit = count.default(0).openapi({ description: '0: no limit' });
+/* Parameters as the API documentation has them: each is described, a required one has an example that can be tried. */
+const A_RUN = { description: 'A flow run', example: EXAMPLE_ID };
+const A_DEPLOYMENT = { description: 'A deployment', example: EXAMPLE_ID };
+
+export const flowRunPath = z.object({ flow_run_id: idInPath.openapi(A_RUN) });
+export const deploymentPath = z.object({ deployment_id: idInPath.openapi(A_DEPLOYMENT) });
+/** Where an id is judged after something else of the path. */
+export const deploymentText = str.openapi({ format: 'uuid', ...A_DEPLOYMENT });
+export const deploymentQuery = uuid.openapi(A_DEPLOYMENT);
+export const rowLimit = count.default(0).openapi({ description: 'Rows at most; 0: no limit', default: 0 });
 export { count, idInPath, int, str, timeOrEmpty, uuid, uuidOrEmpty };

@@ -31,8 +31,7 @@ export const newRunHeaders = z.object({
       description:
         'JSON: what is deleted or given back when the run has ended: `block_documents`, `deployments`, ' +
         '`concurrency_leases`, each a list of ids (50 at most). After a failure it is kept for CLEANUP_GRACE seconds, ' +
-        'so that the run can be retried.',
-      example: '{"block_documents":["6a1c9c1e-0f5b-4a3e-9d53-0e9c6f6b2f11"]}',
+        'so that the run can be retried. E.g. `{"block_documents": ["6a1c9c1e-0f5b-4a3e-9d53-0e9c6f6b2f11"]}`',
     }),
   'idempotency-key': z
     .string()
@@ -42,7 +41,6 @@ export const newRunHeaders = z.object({
     .openapi({
       description:
         'The same key for the same deployment starts one run only, however often it is asked; with other ' +
-        'parameters it is refused (422).',
-      example: 'nightly-2026-01-31',
+        'parameters it is refused (422). E.g. `nightly-2026-01-31`',
     }),
 });

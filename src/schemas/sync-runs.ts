@@ -41,8 +41,7 @@ const prefer = z
   })
   .openapi({
     type: 'string',
-    description: '`wait=N`: a 202 with `Location` where N seconds were not enough',
-    example: 'wait=20',
+    description: '`wait=N`, e.g. `wait=20`: a 202 with `Location` where N seconds were not enough',
   });
 
 export const syncRunHeaders = newRunHeaders.extend({ prefer });
