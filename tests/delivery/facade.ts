@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ready, type Child, type Children } from '../../bench/lib/children.js';
 import { freePort, isOk, root } from '../../bench/lib/servers.js';
@@ -11,11 +12,18 @@ export class Facade {
     private readonly children: Children,
     private readonly port: number,
     private readonly env: Record<string, string>,
+    private readonly workers: number,
     readonly logFile: string,
   ) {}
 
-  static async start(children: Children, env: Record<string, string>, logFile: string): Promise<Facade> {
-    const facade = new Facade(children, await freePort(), env, logFile);
+  /** @param workers 1 is a single process */
+  static async start(
+    children: Children,
+    env: Record<string, string>,
+    workers: number,
+    logFile: string,
+  ): Promise<Facade> {
+    const facade = new Facade(children, await freePort(), env, workers, logFile);
     await facade.start();
     return facade;
   }
@@ -26,7 +34,11 @@ export class Facade {
 
   /** Resolves when it answers. */
   async start(): Promise<void> {
-    const env = { ...this.env, PREFECT_PROXY_API_PORT: String(this.port), WEB_CONCURRENCY: '1' };
+    const env = {
+      ...this.env,
+      PREFECT_PROXY_API_PORT: String(this.port),
+      WEB_CONCURRENCY: String(this.workers),
+    };
     // Not the project's root as the directory: a .env there is for the user's own facade.
     const cwd = this.children.directory;
     const args = [join(root, 'dist', 'cli.js'), 'serve'];
@@ -41,6 +53,16 @@ export class Facade {
   /** The signal is sent before this returns. */
   async kill(): Promise<void> {
     if (this.child) await killNow(this.child);
+  }
+
+  /** Kills one of the worker processes. @returns false where there is none at the moment */
+  killWorker(): boolean {
+    const { stdout } = spawnSync('pgrep', ['-P', String(this.child?.pid)], { encoding: 'utf8' });
+    const pids = stdout.split('\n').filter(Boolean).map(Number);
+    const chosen = pids[Math.floor(Math.random() * pids.length)];
+    if (chosen === undefined) return false;
+    process.kill(chosen, 'SIGKILL');
+    return true;
   }
 
   /** In good order. */

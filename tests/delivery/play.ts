@@ -12,6 +12,8 @@ export interface PlayOptions {
   runs: number;
   /** Runs that end in a second, at most. */
   rate: number;
+  /** Worker processes of a facade. */
+  workers: number;
   quick: boolean;
 }
 
@@ -81,7 +83,7 @@ async function playThrough(stage: Stage, round: Round, options: PlayOptions): Pr
   const started = Date.now();
   const { runs: count, quick } = options;
   const limitMs = round.limit === 'healthy' ? HEALTHY_MS : AFTER_LOSS_MS;
-  await stage.open(round.name, round.instances ?? 1);
+  await stage.open(round.name, { instances: round.instances, workers: round.workers ?? options.workers });
   let begun = 0;
   const scene: Scene = {
     host: stage.host,

@@ -12,6 +12,8 @@ export interface Round {
   limit: 'healthy' | 'after a loss';
   mix?: Mix;
   instances?: number;
+  /** Worker processes of a facade, whatever all others have. */
+  workers?: number;
   /** Seconds over which the runs' ends are to be spread, at least. */
   seconds?: (quick: boolean) => number;
   /** More settings for a Prefect server that is started for this round. */
@@ -123,6 +125,13 @@ export const ROUNDS: Round[] = [
     limit: 'healthy',
     instances: 2,
   },
+  {
+    name: 'workers-killed',
+    about: 'the facade has four worker processes, and each second one of them is killed',
+    limit: 'after a loss',
+    workers: 4,
+    play: killWorkers,
+  },
 ];
 
 /** No event comes any more, and the facade cannot know. */
@@ -180,6 +189,15 @@ async function killPrefect(scene: Scene): Promise<void> {
       await scene.prefect.start(scene.prefectSettings);
     });
   }
+}
+
+async function killWorkers(scene: Scene): Promise<void> {
+  let kills = 0;
+  while (scene.share() < 1) {
+    if (scene.facades[0]!.killWorker()) kills += 1;
+    await sleep(1_000);
+  }
+  if (kills === 0) scene.vain.push('no worker was there to kill');
 }
 
 async function cutWebsocket(scene: Scene): Promise<void> {

@@ -17,6 +17,7 @@ const HELP = `npm run prove:delivery -- [options]
 
   --runs <n>        runs a round (1000; with --quick ${QUICK_RUNS})
   --rate <n>        runs that end in a second, at most (5)
+  --workers <n>     worker processes of the facade (1)
   --server <v>      ${VERSIONS.join(', ')} or both (both)
   --database <d>    postgres (a cluster of its own, without fsync) or sqlite, on which Prefect stalls for a minute as soon
                     as a few write at once (postgres, where its programs are found)
@@ -33,6 +34,7 @@ async function main(): Promise<void> {
     options: {
       runs: { type: 'string' },
       rate: { type: 'string', default: '5' },
+      workers: { type: 'string', default: '1' },
       server: { type: 'string', default: 'both' },
       database: { type: 'string' },
       only: { type: 'string', multiple: true },
@@ -48,6 +50,7 @@ async function main(): Promise<void> {
   const options: PlayOptions = {
     runs: positive('--runs', values.runs ?? (quick ? QUICK_RUNS : '1000')),
     rate: positive('--rate', values.rate),
+    workers: positive('--workers', values.workers),
     quick,
   };
   const rounds = chosen('--only', values.only ?? ROUNDS.map(({ name }) => name), (name) =>

@@ -25,6 +25,13 @@ export interface StageOptions {
   database: string | undefined;
 }
 
+export interface Manning {
+  /** Facades. */
+  instances?: number | undefined;
+  /** Worker processes of each. */
+  workers?: number | undefined;
+}
+
 /** A Prefect server, a host, and what stands between them and the facades: for one round, or for several. */
 export class Stage {
   readonly webhookKey = randomBytes(12).toString('hex');
@@ -61,7 +68,7 @@ export class Stage {
   }
 
   /** Starts facades; everything between them and the rest is whole again. */
-  async open(round: string, instances: number): Promise<void> {
+  async open(round: string, { instances = 1, workers = 1 }: Manning): Promise<void> {
     this.proxy.events = 'pass';
     this.proxy.passage = this.host.passage = undefined;
     this.proxy.calls = 0;
@@ -86,7 +93,7 @@ export class Stage {
     this.facades = [];
     for (let n = 1; n <= instances; n += 1) {
       const logFile = join(logs, `${name}-${round}-facade-${n}.log`);
-      this.facades.push(await Facade.start(children, env, logFile));
+      this.facades.push(await Facade.start(children, env, workers, logFile));
     }
     this.relay.targets = this.facades.map(({ url }) => url);
   }

@@ -129,6 +129,37 @@ describe('A run that ends is told, when all that says so is', () => {
   });
 });
 
+describe('What is done is not done again', () => {
+  it('a hint before the labels are written reads the run, and no more', async () => {
+    rig.mock.events.refuse(true);
+    const settling = rig.start({ RECONCILE_INTERVAL: NEVER });
+    await settled();
+    const id = await holder(rig.seed, { states: [COMPLETED] });
+    rig.mock.fault(({ path }) => (path.endsWith('/labels') ? { delayMs: 1_000 } : undefined));
+    settling.hint({ flowRunId: id });
+    await rig.passUntil(() => rig.mock.calls.some(({ path }) => path.endsWith('/labels')), 0.1);
+    rig.mock.calls.length = 0;
+    settling.hint({ flowRunId: id });
+    await rig.passUntil(() => rig.mock.calls.length > 0, 0.1);
+    await nap(10_000, 0.1);
+    expect(rig.mock.calls.map(({ method, path }) => [method, path])).toEqual([['GET', `/flow_runs/${id}`]]);
+    expect(told(id)).toBe(1);
+  });
+
+  it('clean-up and delivery are noted by one write', async () => {
+    rig.mock.events.refuse(true);
+    const settling = rig.start({ RECONCILE_INTERVAL: NEVER });
+    await settled();
+    const id = await holder(rig.seed, { states: [COMPLETED] });
+    settling.hint({ flowRunId: id });
+    const notes = () => rig.mock.calls.filter(({ path }) => path.endsWith('/labels'));
+    await rig.passUntil(() => notes().length > 0, 0.05);
+    await nap(5_000, 0.1);
+    expect(notes()).toHaveLength(1);
+    await rig.labelled(id, 'settled', 'cleaned');
+  });
+});
+
 describe('Nobody is told', () => {
   it('of a run that nobody knows, or that lives', async () => {
     const settling = rig.start({ RECONCILE_INTERVAL: '15' });
