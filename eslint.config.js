@@ -15,7 +15,7 @@ const forbid = (files, patterns, message) => ({
 });
 
 export default defineConfig(
-  { ignores: ['dist', 'node_modules', '.local', 'flows', 'coverage', '.ci', 'eslint.config.js'] },
+  { ignores: ['dist', 'node_modules', '.local', 'flows', 'coverage', '.ci', '*.config.js'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true } },

@@ -1,18 +1,46 @@
 import { defineConfig } from 'vitest/config';
+import { findPostgres } from './tests/support/postgres.js';
+
+const EVERYTHING = ['tests/contract/**/*.test.ts', 'tests/live/**/*.test.ts'];
+const hasPostgres = findPostgres() !== undefined;
+
+if (!hasPostgres) {
+  const missing = 'PostgreSQL is not installed: there is no initdb, on the PATH or in /usr/lib/postgresql.';
+  if (process.env['CI']) throw new Error(missing);
+  process.stderr.write(`${missing} Prefect runs on SQLite only, which may stall for a minute.\n`);
+}
+
+/** A Prefect version on a database, and the tests that it has to pass. */
+interface Target {
+  version: string;
+  database: 'postgres' | 'sqlite';
+  include: string[];
+}
 
 /**
- * `npm run test:live`: the same contract tests against real Prefect servers, one project for each version. Needs
- * Python >= 3.10; makes the locked environments once under `.local/`.
+ * `npm run test:live`: the same contract tests against real Prefect servers. Needs Python >= 3.10 (the locked
+ * environments are made once under `.local/`) and PostgreSQL's programs; without them both versions run on SQLite.
  */
+const targets: Target[] = hasPostgres
+  ? [
+      { version: '3.8.8', database: 'postgres', include: EVERYTHING },
+      { version: '3.6.29', database: 'postgres', include: EVERYTHING },
+      { version: '3.8.8', database: 'sqlite', include: EVERYTHING },
+    ]
+  : [
+      { version: '3.8.8', database: 'sqlite', include: EVERYTHING },
+      { version: '3.6.29', database: 'sqlite', include: EVERYTHING },
+    ];
+
 export default defineConfig({
   test: {
-    projects: ['3.8.8', '3.6.29'].map((version) => ({
+    projects: targets.map(({ version, database, include }) => ({
       test: {
-        name: `prefect ${version}`,
-        include: ['tests/contract/**/*.test.ts', 'tests/live/**/*.test.ts'],
+        name: `prefect ${version} ${database}`,
+        include,
         globalSetup: ['tests/support/real-server.ts'],
         env: { PREFECT_VERSION_UNDER_TEST: version },
-        // A SQLite server answers 503 to parallel writes: files one after the other, tests as users would send them.
+        // Tests as users would send them: one file after the other, on one server after the other.
         fileParallelism: false,
         testTimeout: 120_000,
         hookTimeout: 180_000,

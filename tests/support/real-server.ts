@@ -8,15 +8,26 @@ import { cleanedEnv, prefectEnv } from '../../src/process/local/clean-env.js';
 import { makeProgress } from '../../src/process/local/progress.js';
 import { ensurePythonEnv } from '../../src/process/local/python-env.js';
 import { freePort } from '../../src/process/local-stack.js';
+import { findPostgres, Postgres } from './postgres.js';
 
 const root = new URL('../..', import.meta.url).pathname;
 
-/** Starts the real Prefect server of a project (`prefect 3.8.8`), with a database of its own, for its tests. */
+/** Starts the real Prefect server of a project (`prefect 3.8.8 postgres`), with a database of its own, for its tests. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const version = project.name.replace('prefect ', '');
-  const server = await startRealServer(version);
+  const [, version = '', database] = project.name.split(' ');
+  const postgres = database === 'postgres' ? await startPostgres() : undefined;
+  const server = await startRealServer(version, postgres?.createDatabase());
   project.provide('orchestratorUrl', server.apiUrl);
-  return server.stop;
+  return async () => {
+    await server.stop();
+    postgres?.stop();
+  };
+}
+
+function startPostgres(): Promise<Postgres> {
+  const programs = findPostgres();
+  if (programs === undefined) throw new Error('PostgreSQL is not installed');
+  return Postgres.start(programs);
 }
 
 export interface RealServer {
@@ -24,8 +35,11 @@ export interface RealServer {
   stop: () => Promise<void>;
 }
 
-/** @throws Error with the server's last lines where it does not come up */
-export async function startRealServer(version: string): Promise<RealServer> {
+/**
+ * @param database address of an empty database; SQLite without it
+ * @throws Error with the server's last lines where it does not come up
+ */
+export async function startRealServer(version: string, database?: string): Promise<RealServer> {
   const say = (line: string) => process.stdout.write(`[prefect ${version}] ${line}\n`);
   const local = join(root, '.local', `prefect-${version}`);
   const env = cleanedEnv(process.env, local);
@@ -43,7 +57,14 @@ export async function startRealServer(version: string): Promise<RealServer> {
     'server',
     join(python, 'bin', 'prefect'),
     ['server', 'start', '--host', '127.0.0.1', '--port', String(port)],
-    { env: prefectEnv(env, { home, apiUrl, bin: join(python, 'bin') }), cwd: home, logFile },
+    {
+      env: {
+        ...prefectEnv(env, { home, apiUrl, bin: join(python, 'bin') }),
+        ...(database !== undefined && { PREFECT_SERVER_DATABASE_CONNECTION_URL: database }),
+      },
+      cwd: home,
+      logFile,
+    },
   );
   const stop = async () => {
     if (!child.hasEnded()) process.kill(-child.pid, 'SIGKILL');
