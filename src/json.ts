@@ -129,12 +129,14 @@ export function stringifyJson(value: unknown): string {
   }
 }
 
-/** Whether the orchestrator can store a number: it answers 500 on every list that holds one beyond 64 bits. */
+/**
+ * Whether the orchestrator can store a number: it answers 500 on every list that holds an integer beyond 64 bits.
+ * A large number with a fraction or an exponent is one too: PostgreSQL writes 1e20 as an integer.
+ */
 export function isStorableNumber(value: number | ExactNumber): boolean {
   const text = value instanceof ExactNumber ? value.text : String(value);
-  if (!/^-?\d+$/.test(text)) return Number.isFinite(Number(text));
-  const integer = BigInt(text);
-  return integer >= -(2n ** 63n) && integer < 2n ** 64n;
+  const number = /^-?\d+$/.test(text) ? BigInt(text) : Number(text);
+  return number >= -(2n ** 63n) && number < 2n ** 64n;
 }
 
 function findOffset(text: string): number {

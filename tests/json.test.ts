@@ -160,7 +160,10 @@ describe('Numbers that an orchestrator can store', () => {
     ['1e400', false],
     ['-1E999', false],
     ['1.5', true],
-    ['1e300', true],
+    ['1e19', true],
+    ['1e20', false],
+    ['-1.0e19', false],
+    ['1e-300', true],
   ])('%s: %s', (text, storable) => {
     const [value] = parseJson(`[${text}]`) as Parameters<typeof isStorableNumber>[0][];
     expect(isStorableNumber(value!)).toBe(storable);

@@ -78,6 +78,18 @@ describe.each(withBody)('$id: the body as a whole', (route) => {
     });
   });
 
+  it.each([
+    ['{"name":"\\u0000"}', ['name']],
+    ['{"name":"a","more":[1.0,{"b":["x","c\\u0000d"]}]}', ['more', 1, 'b', 1]],
+    ['{"name":"a","more":{"\\u0000":1}}', ['more']],
+  ])('a text that PostgreSQL cannot store: %s', async (text, loc) => {
+    expect(await post(raw(text))).toMatchObject(refusedWith(problem('value_error', 'body', ...loc)));
+  });
+
+  it('a text that only looks like one is not refused for it', async () => {
+    expect((await post(raw('{"name":"\\\\u0000"}'))).text).not.toContain('U+0000');
+  });
+
   it('nested deeper than a stack is 4xx', async () => {
     const deep = '['.repeat(20_000) + ']'.repeat(20_000);
     for (const text of [deep, `{"a":${deep}}`, `{"name":${deep},"extra":${deep}}`]) {

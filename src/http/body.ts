@@ -50,7 +50,7 @@ export function jsonBody(bytes: Uint8Array): unknown {
 /**
  * The value of a body as FastAPI sees it: JSON is parsed, the text of another content type stays text (which no model
  * takes), no body is undefined.
- * @throws AppError 400 for invalid UTF-8, 422 `json_invalid` for malformed JSON
+ * @throws AppError 400 for invalid UTF-8, 422 `json_invalid` for malformed JSON, 422 for a text with U+0000 in it
  */
 export function fastApiBody(bytes: Uint8Array, contentType: string | undefined): unknown {
   if (bytes.byteLength === 0) return undefined;
@@ -60,7 +60,10 @@ export function fastApiBody(bytes: Uint8Array, contentType: string | undefined):
     const value = parseJson(text);
     // As a plain number it is no object to any schema.
     if (value instanceof ExactNumber) return Number(value.text);
-    if (!isNestedDeeper(value, MAX_DEPTH)) return value;
+    if (!isNestedDeeper(value, MAX_DEPTH)) {
+      if (text.includes('\\u0000')) refuseNul(value, ['body']);
+      return value;
+    }
   } catch (error) {
     if (!(error instanceof JsonSyntaxError || error instanceof RangeError)) throw error;
     throw new AppError('validation_failed', [
@@ -76,6 +79,20 @@ const MAX_DEPTH = 200;
 function isNestedDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return levels === 0 || Object.values(value).some((inner) => isNestedDeeper(inner, levels - 1));
+}
+
+/** PostgreSQL stores no U+0000, and Prefect answers 503 to what holds one, however often it is sent. */
+function refuseNul(value: unknown, loc: (string | number)[]): void {
+  const isList = Array.isArray(value);
+  const inner = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+  if (
+    !isList &&
+    [value, ...inner.map(([key]) => key)].some((one) => typeof one === 'string' && one.includes('\0'))
+  ) {
+    const msg = 'Value error, the character U+0000 cannot be stored';
+    throw new AppError('validation_failed', [{ type: 'value_error', loc, msg, input: null }]);
+  }
+  for (const [key, one] of inner) refuseNul(one, [...loc, isList ? Number(key) : key]);
 }
 
 function decode(bytes: Uint8Array): string {

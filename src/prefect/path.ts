@@ -13,8 +13,11 @@ export class ApiPath {
   }
 }
 
-/** Values that a server resolves to another resource, or to none: `.`, `..`, nothing, and what has a slash in it. */
-const UNREACHABLE = /^\.{0,2}$|\//;
+/**
+ * Values that a server resolves to another resource, or to none: `.`, `..`, nothing, and what has a slash in it. With
+ * U+0000 in it, it is no name in PostgreSQL: Prefect answers 503.
+ */
+const UNREACHABLE = /^\.{0,2}$|[/\0]/;
 
 /**
  * Builds an API path: path`/flow_runs/${id}/graph`. Each value becomes one segment, whatever it holds.

@@ -8,7 +8,7 @@ const cron = (text: string, active = true) => ({ schedule: { cron: text }, activ
 describe('GET /proxy/deployments/{id}', () => {
   it('gives the deployment as hosts know it, in one call', async () => {
     const name = c.seed.name('read ü');
-    const parameters = { config: { z: 1, a: [null, 'ü✓', {}] } };
+    const parameters = { config: { a: 1, z: [null, 'ü✓', {}] } };
     const id = await c.seed.deployment({
       name,
       tags: ['org', 'more'],

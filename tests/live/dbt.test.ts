@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { Child } from '../../src/process/local/child.js';
 import { endStack } from '../../src/process/local/end-stack.js';
-import { findPostgres, Postgres } from '../delivery/postgres.js';
 import { contract } from '../support/contract.js';
+import { findPostgres, Postgres } from '../support/postgres.js';
 import { startRealWorker } from '../support/real-worker.js';
 
 /* A real dbt on a real PostgreSQL, run by a real worker: the flows, the profile and the environment fit together. */

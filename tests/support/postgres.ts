@@ -29,7 +29,7 @@ export function findPostgres(): string | undefined {
   return initdb && dirname(realpathSync(initdb));
 }
 
-/** A PostgreSQL cluster on loopback, for one run of the proof. It is gone when this process ends, however it ends. */
+/** A temporary PostgreSQL cluster on loopback. It is gone after `stop`, or when this process ends, however it ends. */
 export class Postgres {
   private readonly password = randomBytes(16).toString('hex');
   private readonly data: string;
@@ -52,9 +52,7 @@ export class Postgres {
   static async start(programs: string): Promise<Postgres> {
     const folder = mkdtempSync(join(tmpdir(), 'prefect-proxy-postgres-'));
     const postgres = new Postgres(programs, folder, await freePort());
-    process.once('exit', () => {
-      postgres.stop();
-    });
+    process.once('exit', postgres.stop);
     postgres.start();
     return postgres;
   }
@@ -99,12 +97,13 @@ export class Postgres {
   }
 
   /** Ends it and removes its files. Not by SIGKILL, after which its shared memory would stay. */
-  stop(): void {
+  readonly stop = (): void => {
+    process.off('exit', this.stop);
     const stop = ['stop', '-w', '-s', '-m', 'immediate', '-D', this.data];
     if (existsSync(join(this.data, 'postmaster.pid')))
       spawnSync(join(this.programs, 'pg_ctl'), stop, this.owner);
     rmSync(this.folder, { recursive: true, force: true });
-  }
+  };
 
   private run(program: string, args: string[]): string {
     // The server keeps what pg_ctl hands on: it would hold a pipe open.
