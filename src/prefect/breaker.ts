@@ -5,47 +5,50 @@ import { UpstreamError } from './errors.js';
  * 15 of those in a row are one in 14 million.
  */
 const FAILURES_TO_OPEN = 15;
-const OPEN_MS = 5_000;
+/** While it is open, one call in this time is let through to try. In milliseconds. */
+const TRY_EVERY = 1_000;
 
 /** Stops calling an orchestrator that fails again and again (5xx, unreachable, too slow; never a 4xx). */
 export class Breaker {
   /** How often it opened. */
   openings = 0;
   private failures = 0;
-  private openUntil = 0;
-  private probing = false;
+  private nextTry = 0;
+  private lastSuccess = 0;
 
   /** Until a call succeeds, also while one is let through to try. */
   get isOpen(): boolean {
     return this.failures >= FAILURES_TO_OPEN;
   }
 
-  /** @throws UpstreamError `breaker` while the orchestrator is left alone; one call at a time may try it */
+  /**
+   * Lets a call through, or not. While it is open, one a second may try, whatever became of the one before: a try that
+   * hangs must not hide that the orchestrator is back.
+   * @throws UpstreamError `breaker` while the orchestrator is left alone
+   */
   admit(now = Date.now()): void {
-    if (!this.isOpen) return;
-    if (now < this.openUntil || this.probing) {
-      throw new UpstreamError('breaker', {
-        retryAfterSeconds: Math.max(1, (this.openUntil - now) / 1000),
-        sent: false,
-      });
+    this.check(now);
+    if (this.isOpen) this.nextTry = now + TRY_EVERY;
+  }
+
+  /** As `admit`, for a call that is not sent yet. */
+  check(now = Date.now()): void {
+    if (this.isOpen && now < this.nextTry) {
+      throw new UpstreamError('breaker', { retryAfterSeconds: 1, sent: false });
     }
-    this.probing = true;
   }
 
-  succeeded(): void {
+  succeeded(now = Date.now()): void {
     this.failures = 0;
-    this.probing = false;
+    this.lastSuccess = now;
   }
 
-  /** It answered, but neither well nor badly. */
-  undecided(): void {
-    this.probing = false;
-  }
-
-  failed(now = Date.now()): void {
-    this.probing = false;
+  /** @param began when the call did: one that was sent before another one succeeded says nothing about now */
+  failed(began: number, now = Date.now()): void {
+    if (began < this.lastSuccess) return;
     this.failures += 1;
-    if (this.failures === FAILURES_TO_OPEN) this.openings += 1;
-    if (this.isOpen) this.openUntil = now + OPEN_MS;
+    if (this.failures !== FAILURES_TO_OPEN) return;
+    this.openings += 1;
+    this.nextTry = now + TRY_EVERY;
   }
 }

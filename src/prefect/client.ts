@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Priority } from '../admission.js';
+
 import { UpstreamError } from './errors.js';
 import { nothing } from './parse.js';
 import type { ApiPath } from './path.js';
@@ -9,6 +11,7 @@ import {
   type Method,
   type TransportNumbers,
   type TransportOptions,
+  type Urgency,
 } from './transport.js';
 
 export interface PrefectClientOptions extends TransportOptions {
@@ -33,6 +36,14 @@ export interface FinishedCall {
 
 export interface CallOptions<T> extends Call<T> {
   retry: RetryClass;
+}
+
+export interface SessionOptions {
+  priority?: Priority;
+  /** For all calls together; that of the configuration where it is not given. */
+  timeoutSeconds?: number;
+  /** Milliseconds that the host has waited already: they count. */
+  waitedMs?: number;
 }
 
 /** What one host request does upstream: the verbs, its deadline and its counters. */
@@ -65,9 +76,9 @@ export class PrefectClient {
     return this.transport.numbers;
   }
 
-  /** Starts the calls of one host request; the deadline runs from here. @param timeoutSeconds for all of them together */
-  session(timeoutSeconds = this.options.timeoutSeconds): PrefectSession {
-    return new Session(this.transport, this.options, timeoutSeconds);
+  /** Starts the calls of one host request; the deadline runs from here. */
+  session(options: SessionOptions = {}): PrefectSession {
+    return new Session(this.transport, this.options, options);
   }
 
   /** Ends all connections, after what is under way. */
@@ -78,15 +89,15 @@ export class PrefectClient {
 
 class Session implements PrefectSession {
   readonly stats = { calls: 0, milliseconds: 0 };
-  private readonly deadline: number;
+  private readonly urgency: Urgency;
   private retries = 0;
 
   constructor(
     private readonly transport: Transport,
     private readonly options: PrefectClientOptions,
-    timeoutSeconds: number,
+    { priority = 'normal', waitedMs = 0, timeoutSeconds = options.timeoutSeconds }: SessionOptions,
   ) {
-    this.deadline = Date.now() + timeoutSeconds * 1000;
+    this.urgency = { priority, deadline: Date.now() - waitedMs + timeoutSeconds * 1000 };
   }
 
   get<T>(path: ApiPath, options: Omit<CallOptions<T>, 'body'>): Promise<T> {
@@ -123,7 +134,7 @@ class Session implements PrefectSession {
       } catch (error) {
         if (!(error instanceof UpstreamError) || !this.mayRetry(error, options.retry)) throw error;
         const delay = retryDelay(error, attempt, this.options.retryDelaySeconds) * 1000;
-        if (Date.now() + delay >= this.deadline) throw error;
+        if (Date.now() + delay >= this.urgency.deadline) throw error;
         this.retries += 1;
         await sleep(delay);
       }
@@ -135,7 +146,7 @@ class Session implements PrefectSession {
     const started = performance.now();
     let failure: unknown;
     try {
-      return await this.transport.send(method, path, options, this.deadline);
+      return await this.transport.send(method, path, options, this.urgency);
     } catch (error) {
       failure = error;
       throw error;

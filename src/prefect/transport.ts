@@ -1,5 +1,6 @@
 import { Pool } from 'undici';
 import { z } from 'zod';
+import { Admission, NotAdmitted, type Priority } from '../admission.js';
 import { JsonSyntaxError, jsonOrText, stringifyJson } from '../json.js';
 import { Breaker } from './breaker.js';
 import { CsrfToken } from './csrf.js';
@@ -16,8 +17,15 @@ export interface TransportOptions {
   authString?: string | undefined;
   timeoutSeconds: number;
   connections: number;
-  /** Calls that may be under way or waiting for a connection; more are refused at once. */
+  /** Calls that may be under way or waiting for a connection; of more, the least urgent are refused at once. */
   queue: number;
+}
+
+/** What a call gets from the host's request that it is for. */
+export interface Urgency {
+  priority: Priority;
+  /** In milliseconds since the epoch; waiting for a connection counts. */
+  deadline: number;
 }
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -44,13 +52,17 @@ export class Transport {
   private readonly authorization: Record<string, string>;
   private readonly breaker = new Breaker();
   private readonly csrf = new CsrfToken();
-  private underWay = 0;
+  /** In place of undici's own queue, which knows no priorities and keeps what is given up until its turn. */
+  private readonly admission: Admission;
 
-  constructor(private readonly options: TransportOptions) {
+  constructor(options: TransportOptions) {
+    const { connections, queue } = options;
+    const slots = Math.min(connections, queue);
+    this.admission = new Admission({ slots, waiting: queue - slots });
     const url = new URL(options.apiUrl);
     this.prefix = url.pathname.replace(/\/+$/, '');
     this.pool = new Pool(url.origin, {
-      connections: options.connections,
+      connections,
       pipelining: 1,
       connectTimeout: Math.min(10, options.timeoutSeconds) * 1000,
       // Below uvicorn's 5 s, so that a connection is not used in the moment the server closes it.
@@ -64,9 +76,9 @@ export class Transport {
 
   /** What is going on at this moment, and since the start. */
   get numbers(): TransportNumbers {
-    const { running, queued } = this.pool.stats;
+    const { underWay: running, waiting } = this.admission;
     const { isOpen, openings } = this.breaker;
-    return { running, waiting: queued, isBreakerOpen: isOpen, breakerOpenings: openings };
+    return { running, waiting, isBreakerOpen: isOpen, breakerOpenings: openings };
   }
 
   /** Ends all connections, after what is under way. */
@@ -79,17 +91,44 @@ export class Transport {
     method: Method,
     path: ApiPath,
     options: Call<T> & { retry: RetryClass },
+    { priority, deadline }: Urgency,
+  ): Promise<T> {
+    if (!this.admission.tryEnter(priority)) await this.turn(priority, deadline);
+    try {
+      return await this.sendNow(method, path, options, deadline);
+    } finally {
+      this.admission.leave(priority);
+    }
+  }
+
+  private async turn(priority: Priority, deadline: number): Promise<void> {
+    this.breaker.check();
+    try {
+      await this.admission.wait(priority, { patienceMs: deadline - Date.now() });
+    } catch (error) {
+      if (!(error instanceof NotAdmitted)) throw error;
+      if (error.reason === 'full')
+        throw new UpstreamError('overloaded', { retryAfterSeconds: 1, sent: false });
+      throw new UpstreamError('timeout', { sent: false });
+    }
+  }
+
+  private async sendNow<T>(
+    method: Method,
+    path: ApiPath,
+    options: Call<T> & { retry: RetryClass },
     deadline: number,
   ): Promise<T> {
     this.breaker.admit();
+    const began = Date.now();
     try {
       const result = await this.call(method, path, options, deadline);
       this.breaker.succeeded();
       return result;
     } catch (error) {
-      if (isLocked(error, options.retry)) this.breaker.undecided();
-      else if (isOutage(error)) this.breaker.failed();
-      else this.breaker.succeeded();
+      if (isOutage(error)) {
+        if (!isLocked(error, options.retry)) this.breaker.failed(began);
+      } else this.breaker.succeeded();
       throw error;
     }
   }
@@ -124,19 +163,13 @@ export class Transport {
   }
 
   private request(method: Method, path: string, body: string | null, deadline: number): Promise<RawReply> {
-    if (this.underWay >= this.options.queue) {
-      return Promise.reject(new UpstreamError('overloaded', { retryAfterSeconds: 1, sent: false }));
-    }
     const headers = {
       accept: 'application/json',
       ...(body === null ? {} : { 'content-type': 'application/json' }),
       ...this.authorization,
       ...(method === 'GET' ? {} : this.csrf.headers()),
     };
-    this.underWay += 1;
-    return exchange(this.pool, { method, path: this.prefix + path, headers, body }, deadline).finally(() => {
-      this.underWay -= 1;
-    });
+    return exchange(this.pool, { method, path: this.prefix + path, headers, body }, deadline);
   }
 }
 
@@ -166,6 +199,5 @@ function isLocked(error: unknown, retry: RetryClass): boolean {
 
 function isOutage(error: unknown): boolean {
   if (!(error instanceof UpstreamError)) return false;
-  if (error.failure === 'overloaded') return false;
   return error.failure !== 'status' || (error.status !== undefined && error.status >= 500);
 }
