@@ -1,6 +1,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Config } from './config.js';
 import { addDocs } from './http/docs.js';
+import { Doors } from './http/doors.js';
 import type { Env } from './http/env.js';
 import { apiKeyMatcher } from './http/keys.js';
 import { Router, type App } from './http/router.js';
@@ -42,7 +43,14 @@ export interface AppDeps extends Reporting {
 export function createApp({ config, client, logger, observers, hint, closing }: AppDeps): App {
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
   const hasKey = apiKeyMatcher(config.PROXY_API_KEY);
-  const router = new Router(app, { client, logger, observers, hasKey, maxBodyBytes: config.MAX_BODY_BYTES });
+  const doors = new Doors({
+    inFlight: config.MAX_REQUESTS_IN_FLIGHT,
+    queued: config.MAX_REQUESTS_QUEUED,
+    queueSeconds: config.REQUEST_QUEUE_TIMEOUT,
+    waiters: config.MAX_WAITERS,
+  });
+  const maxBodyBytes = config.MAX_BODY_BYTES;
+  const router = new Router(app, { client, logger, observers, hasKey, maxBodyBytes, doors });
   router.addOpen('/healthz', () => '{"status":"ok"}');
   const limits = { size: client, ceiling: config.LIST_CEILING };
   const poller = new RunPoller();

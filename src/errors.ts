@@ -17,6 +17,8 @@ export const ERROR_STATUS = {
   orchestrator_unavailable: 503,
   /** A route that needs a setting which is not there. */
   not_configured: 503,
+  /** More requests than this process takes on at once. */
+  overloaded: 503,
   orchestrator_timeout: 504,
 } as const;
 

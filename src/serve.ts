@@ -35,6 +35,11 @@ export interface ServeOptions {
   onRequest?: () => void;
 }
 
+/**
+ * Connections that may come at once; the system's own limit (`net.core.somaxconn`) counts where it is lower. More wait
+ * for the client's next try, a second later. Node's default is 511.
+ */
+const BACKLOG = 4096;
 /** In milliseconds: for the next request of a client that sent it before it could know of the end. */
 const IDLE_GRACE = 500;
 
@@ -123,7 +128,8 @@ function listen(server: Server, { host, port }: Address): Promise<number> {
   const path = socketPath(host);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(path === undefined ? { host, port } : { path }, () => {
+    const where = path === undefined ? { host, port } : { path };
+    server.listen({ ...where, backlog: BACKLOG }, () => {
       const address = server.address();
       resolve(typeof address === 'object' && address ? address.port : port);
     });

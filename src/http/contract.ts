@@ -1,4 +1,5 @@
 import type { z } from '@hono/zod-openapi';
+import type { Priority } from '../admission.js';
 import type { Failure } from './failure.js';
 import type { KeyHeader } from './keys.js';
 
@@ -33,6 +34,10 @@ export interface Contract<I extends InputShape> {
   errors?: (400 | 403 | 404 | 409 | 413)[];
   /** A key of this route's own, which counts instead of the API's. Checked before anything of the body is read. */
   key?: KeyHeader;
+  /** What goes first when not all can: `high` for what changes something, `normal` for a GET unless it says so. */
+  priority?: Priority;
+  /** It may wait for long, at no cost: it takes no room from requests that work. */
+  waits?: true;
   /** Bytes of the body at most, where it is less than what any route takes. */
   maxBodyBytes?: number;
   /** The body is JSON whatever its content type says; malformed JSON is a 400. */

@@ -6,6 +6,7 @@ import type { PrefectClient, PrefectSession } from '../prefect/client.js';
 import { NO_SUCH_ID } from '../schemas/lax.js';
 import { fastApiBody, jsonBody, readBytes } from './body.js';
 import type { Contract, InputShape } from './contract.js';
+import type { Doors } from './doors.js';
 import { hangUpSignal, requestHeader, type Env } from './env.js';
 import { EventStreamReply } from './event-stream.js';
 import { failureOf } from './failure.js';
@@ -44,6 +45,7 @@ export interface RouterDeps extends Reporting {
   maxBodyBytes: number;
   /** The key of the API. */
   hasKey: HasKey;
+  doors: Doors;
 }
 
 /** Makes the body of a route of the service itself, and sets headers beside it. */
@@ -73,12 +75,21 @@ export class Router {
     const headerNames = Object.keys(contract.input.shape.header?.shape ?? {});
     const checkKey = contract.key ? keyCheck(contract.key) : this.checkApiKey;
     const maxBodyBytes = Math.min(contract.maxBodyBytes ?? Infinity, this.deps.maxBodyBytes);
+    const door = this.deps.doors.of(contract);
     const handle = async (c: Context<Env>, about: Served) => {
       checkKey(c);
       // Hono serves HEAD by the route of GET; the contract has no HEAD.
       if (c.req.method === 'HEAD') throw methodNotAllowed('GET');
+      const waitedMs = door.tryEnter() ? 0 : await door.wait(c);
+      try {
+        return await answer(c, about, waitedMs);
+      } finally {
+        door.leave(c);
+      }
+    };
+    const answer = async (c: Context<Env>, about: Served, waitedMs: number) => {
       const path: Record<string, string> = c.req.param();
-      const prefect = this.deps.client.session();
+      const prefect = this.deps.client.session({ priority: door.priority, waitedMs });
       about.upstream = prefect.stats;
       const cut: Call['cut'] = ({ cutAt }) => {
         if (cutAt !== undefined) about.replyHeaders[CUT_HEADER] = String(cutAt);

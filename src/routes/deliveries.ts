@@ -49,6 +49,7 @@ export function addDeliveryRoutes({ router, limits: { size }, poller, delivering
         'A request reads some 2,000 runs at most: with `state` there may be more behind `next_cursor` though fewer than ' +
         '`limit` came.',
       tag,
+      priority: 'low',
       input: z.object({ query: schemas.deliveryQuery }),
       reply: schemas.deliveryList,
       example: { reply: { deliveries: [delivery], next_cursor: cursor, unreadable: 0 } },
@@ -95,6 +96,7 @@ export function addDeliveryRoutes({ router, limits: { size }, poller, delivering
       operationId: 'recoverDeliveries',
       summary: `Tells the host again of all runs that ended within a time, ${RECOVERED_AT_MOST} a request, the latest first`,
       tag,
+      priority: 'low',
       input: z.object({ body: schemas.recovery }),
       reply: schemas.recovered,
       example: {

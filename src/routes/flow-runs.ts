@@ -38,6 +38,7 @@ export function addFlowRunListRoutes({ router, limits }: RouteContext): void {
       operationId: 'findRunByName',
       summary: 'The first run of a name',
       tag,
+      priority: 'normal',
       input: z.object({ body: requests.runName }),
       reply: z.object({ flow_run: replies.flowRunWithStatus }),
       example: { body: { name: 'amber-otter' }, reply: { flow_run: { ...run, status: 'COMPLETED' } } },
@@ -54,6 +55,7 @@ export function addFlowRunListRoutes({ router, limits }: RouteContext): void {
       operationId: 'listFinishedRuns',
       summary: "A deployment's runs that are over, newest start first",
       tag,
+      priority: 'low',
       input: z.object({
         query: z.object({
           deployment_id: requests.deploymentQuery,
@@ -82,6 +84,7 @@ export function addFlowRunListRoutes({ router, limits }: RouteContext): void {
       operationId: 'listLateRuns',
       summary: 'Runs that should have started and did not',
       tag,
+      priority: 'low',
       input: z.object({ body: requests.lateRuns }),
       reply: z.object({ flow_runs: z.array(replies.lateRun) }),
       example: {
@@ -115,6 +118,7 @@ export function addFlowRunListRoutes({ router, limits }: RouteContext): void {
       operationId: 'listLongRunningRuns',
       summary: 'Runs that have been running for more than some hours',
       tag,
+      priority: 'low',
       input: z.object({
         path: z.object({
           nhours: requests.int.openapi({ description: 'For more than so many hours', example: 2 }),

@@ -40,6 +40,7 @@ export function addFollowRoutes({ router, limits, poller, runWatch, feeds }: Rou
       operationId: 'waitForRun',
       summary: 'A run, as soon as it has ended; as it is then, when the time is over before',
       tag,
+      waits: true,
       input: z.object({
         path: requests.flowRunPath,
         query: z.object({ timeout: schemas.waitSeconds }),
@@ -67,6 +68,7 @@ export function addFollowRoutes({ router, limits, poller, runWatch, feeds }: Rou
       description:
         'To see them as they come: `curl -N`. A client that waits for the end of the reply sees them all at once then.',
       tag,
+      waits: true,
       input: z.object({
         path: requests.flowRunPath,
         header: z.object({ 'last-event-id': schemas.lastEventId }),
@@ -101,6 +103,7 @@ export function addFollowRoutes({ router, limits, poller, runWatch, feeds }: Rou
       operationId: 'pollRuns',
       summary: 'The states of up to 1,000 runs',
       tag,
+      priority: 'normal',
       input: z.object({ body: schemas.manyRuns }),
       reply: schemas.runSummaries,
       example: { body: { ids: [EXAMPLE_ID] }, reply: { flow_runs: [{ ...run, ended: true }], missing: [] } },

@@ -28,6 +28,7 @@ export function addRunDetailRoutes({ router, limits }: RouteContext): void {
       operationId: 'getRunGraph',
       summary: 'The task runs and subflows of a run, in order',
       tag,
+      priority: 'low',
       input: byId,
       reply: z.array(replies.graphNode),
       example: { reply: [{ ...node, total_run_time: 1.5, estimated_run_time: 1.5 }] },
@@ -48,6 +49,7 @@ export function addRunDetailRoutes({ router, limits }: RouteContext): void {
       operationId: 'listRunLogs',
       summary: 'The logs of a run and of its subflows, oldest first',
       tag,
+      priority: 'low',
       input: z.object({
         path: requests.flowRunPath,
         query: z.object({
@@ -77,6 +79,7 @@ export function addRunDetailRoutes({ router, limits }: RouteContext): void {
       operationId: 'listRunLogsByNode',
       summary: 'The logs of a run, by node of its graph',
       tag,
+      priority: 'low',
       input: byId,
       reply: z.array(replies.nodeLogs),
       example: { reply: [{ ...node, logs: [log] }] },

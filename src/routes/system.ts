@@ -29,6 +29,7 @@ export function addSystemRoutes({ router, limits }: RouteContext): void {
       operationId: 'countWorkers',
       summary: 'Counts the workers that would pick up a run of these pools and queues',
       tag,
+      priority: 'normal',
       input: z.object({ body: requests.workers }),
       reply: z.object({ count: z.number().int() }),
       example: {

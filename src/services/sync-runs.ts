@@ -137,7 +137,7 @@ export class SyncRuns {
   }
 
   private async ensure(): Promise<string> {
-    const api = this.options.client.session();
+    const api = this.options.client.session({ priority: 'high' });
     const { pullSteps, workPoolName, workQueueName } = this.options.defaults;
     const flowId = await flows.ensure(api, FLOW_NAME);
     try {
@@ -179,7 +179,8 @@ export class SyncRuns {
       try {
         // First: a run that is cancelled and does not say why would count for its idempotency key.
         await this.note(id, 'true');
-        await flowRuns.changeState(this.options.client.session(), id, state, false, 'CANCELLED');
+        const api = this.options.client.session({ priority: 'high' });
+        await flowRuns.changeState(api, id, state, false, 'CANCELLED');
         break;
       } catch (error) {
         if (error instanceof UpstreamError && error.isConflict)

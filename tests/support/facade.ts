@@ -11,6 +11,8 @@ export interface Facade {
   url: string;
   /** Everything that was logged, in order. */
   lines: LogLine[];
+  /** How many requests have come: each of them is being worked on, waits for its turn or has its reply. */
+  arrived(): number;
   close(): Promise<void>;
 }
 
@@ -29,6 +31,10 @@ export async function startFacade(apiUrl: string, env: Record<string, string> = 
     close: () => Promise.resolve(),
   };
   const config = loadConfig({ PREFECT_API_RETRY_DELAY: '0.01', PREFECT_API_TIMEOUT: '10', ...env });
-  const facade = await serve({ config: { ...config, PREFECT_API_URL: apiUrl }, logger, port: 0 });
-  return { url: facade.url, lines, close: () => facade.close() };
+  let arrived = 0;
+  const onRequest = () => {
+    arrived += 1;
+  };
+  const facade = await serve({ config: { ...config, PREFECT_API_URL: apiUrl }, logger, port: 0, onRequest });
+  return { url: facade.url, lines, arrived: () => arrived, close: () => facade.close() };
 }

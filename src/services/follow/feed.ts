@@ -106,7 +106,8 @@ export class RunFeed {
   /** One page of the logs, by their timestamps. @param after ISO time @throws UpstreamError */
   page(after: string | undefined, offset: number, limit: number): Promise<FollowedLog[]> {
     const { client, limits } = this.deps;
-    return readPage(client.session(), limits.size, { flowRunIds: this.members, after, offset, limit });
+    const api = client.session({ priority: 'low' });
+    return readPage(api, limits.size, { flowRunIds: this.members, after, offset, limit });
   }
 
   get pageSize(): number {
@@ -140,7 +141,7 @@ export class RunFeed {
       await this.pause(this.delay());
       if (this.isStopped || this.isSettled || this.isGone || this.isClosed) break;
       try {
-        await this.readOn(this.deps.client.session());
+        await this.readOn(this.deps.client.session({ priority: 'low' }));
         this.failures = 0;
       } catch {
         // What cannot be read now is read later; the watch says so where the run is gone.

@@ -44,8 +44,10 @@ export type Fault = (call: RecordedCall) =>
   | 'reset'
   /** Sends the headers with the full content-length and half of the body, then destroys the socket. */
   | 'truncate'
-  | { status: number; body?: string; headers?: Record<string, string> }
-  | { delayMs: number };
+  | { status: number; body?: string; headers?: Record<string, string>; until?: Promise<void> }
+  | { delayMs: number }
+  /** Answers as usual, then. */
+  | { until: Promise<void> };
 
 export interface MockOptions extends AccessOptions {
   pageLimit?: number;
@@ -165,6 +167,7 @@ class Mock {
       return;
     }
     if (typeof fault === 'object' && 'delayMs' in fault) await sleep(fault.delayMs);
+    if (typeof fault === 'object' && 'until' in fault) await fault.until;
     const reply =
       typeof fault === 'object' && 'status' in fault
         ? new Response(fault.status === 204 ? null : (fault.body ?? ''), {
