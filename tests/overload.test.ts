@@ -148,10 +148,12 @@ describe('With every slot taken by reads that stall', () => {
 
   it('the facade says that it is alive', async () => {
     await start({ MAX_REQUESTS_IN_FLIGHT: '1', MAX_REQUESTS_QUEUED: '0' });
-    void (await stalledReads(1));
+    const [stalled] = await stalledReads(1);
     expectRefused(await poll());
     expect((await host.get('/healthz')).status).toBe(200);
     expect((await host.get('/openapi.json')).status).toBe(200);
+    goOn();
+    expect((await stalled!).status).toBe(200);
   });
 
   it('all is served once it is over', async () => {
@@ -195,8 +197,10 @@ describe('Where no more can wait', () => {
 
   it('a body is not read', async () => {
     await start({ MAX_REQUESTS_IN_FLIGHT: '1', MAX_REQUESTS_QUEUED: '0' });
-    void (await stalledReads(1));
+    const [stalled] = await stalledReads(1);
     expectRefused(await host.post('/proxy/flow_run/', undefined, { raw: '{"name":' }));
+    goOn();
+    expect((await stalled!).status).toBe(200);
   });
 
   it('a wrong key is still a wrong key', async () => {
@@ -205,11 +209,13 @@ describe('Where no more can wait', () => {
       MAX_REQUESTS_QUEUED: '0',
       PREFECT_NOTIFICATIONS_WEBHOOK_KEY: 'right',
     });
-    void (await stalledReads(1));
+    const [stalled] = await stalledReads(1);
     const notify = (key: string) =>
       host.post('/webhooks/v1/notification/', {}, { headers: { 'x-notification-key': key } });
     expect((await notify('wrong')).status).toBe(401);
     expectRefused(await notify('right'));
+    goOn();
+    expect((await stalled!).status).toBe(200);
   });
 
   it('a call to the orchestrator is refused, too', async () => {
