@@ -82,6 +82,8 @@ const environment = z.object({
   MAX_WAITERS: count(2_000, 100_000),
   LIST_CEILING: count(10_000, 30_000),
   MAX_BODY_BYTES: count(10 * 1024 * 1024, 1024 ** 3),
+  REQUEST_TIMEOUT: seconds(60),
+  KEEP_ALIVE_TIMEOUT: seconds(5),
   LOGDIR: optionalText,
   LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
   PREFECT_POOL_NAME: text.default('dalgo_work_pool'),

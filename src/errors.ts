@@ -6,9 +6,14 @@ export const ERROR_STATUS = {
   forbidden: 403,
   not_found: 404,
   method_not_allowed: 405,
+  /** The request did not come in time. */
+  request_timeout: 408,
   conflict: 409,
   body_too_large: 413,
+  uri_too_long: 414,
+  expectation_failed: 417,
   validation_failed: 422,
+  headers_too_large: 431,
   /** The host hung up within its request; nobody reads this reply. */
   client_gone: 499,
   internal: 500,

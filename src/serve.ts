@@ -5,6 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 import { createApp } from './app.js';
 import { createClient } from './create-client.js';
 import { loadConfig, type Config } from './config.js';
+import { guardWire, unroutable, wireLimits } from './http/wire.js';
 import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
 import { socketPath, urlOf, type Address } from './process/address.js';
@@ -49,8 +50,13 @@ export async function serve(options: ServeOptions): Promise<Facade> {
   const client = createClient(config, config.PREFECT_API_URL);
   const closing = new AbortController();
   const app = createApp({ config, client, logger, hint, closing: closing.signal });
-  const listener = getRequestListener(app.fetch);
-  const server = createServer((request, response) => void listener(request, response));
+  const listener = getRequestListener(app.fetch, {
+    // That there is one is checked with the rest of a request.
+    hostname: 'localhost',
+    errorHandler: (error) => unroutable(error, logger),
+  });
+  const server = createServer(wireLimits(config), (request, response) => void listener(request, response));
+  guardWire(server, logger);
   if (onRequest) server.on('request', onRequest);
   const drain = drainer(server);
   const address = { host: config.PREFECT_PROXY_API_HOST, port: options.port };

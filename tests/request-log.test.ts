@@ -98,7 +98,7 @@ describe('The line of a request', () => {
       );
     }
     for (const line of c.facade.lines) {
-      expect(line.message).toBe('request');
+      expect(line.message).toMatch(/^(request|connection refused)$/);
       // No control character comes through, which a terminal would act on.
       expect(String(line['org'] ?? '')).not.toMatch(/[\u0000-\u001f]/);
     }

@@ -10,6 +10,7 @@ import { requestHeader, type Env } from './env.js';
 export async function readBytes(c: Context<Env>, maxBytes: number): Promise<Uint8Array> {
   const length = requestHeader(c, 'content-length');
   if (Number(length ?? 0) > maxBytes) throw new AppError('body_too_large', 'Request body too large');
+  if (requestHeader(c, 'expect') !== undefined) c.env.outgoing?.writeContinue();
   try {
     const stream = length === undefined ? c.req.raw.body : null;
     return stream ? await readStream(stream, maxBytes) : new Uint8Array(await c.req.arrayBuffer());

@@ -14,7 +14,6 @@ export class EventStreamReply {
 
 export const EVENT_STREAM_HEADERS = {
   'content-type': 'text/event-stream',
-  'cache-control': 'no-store',
   // nginx would hold the events back.
   'x-accel-buffering': 'no',
 };

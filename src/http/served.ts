@@ -6,6 +6,8 @@ import type { Logger, LogFields } from '../logger.js';
 import type { PrefectSession } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
 import { requestHeader, type Env } from './env.js';
+import { checkRequest } from './request-limits.js';
+import { SECURITY_HEADERS } from './security-headers.js';
 import { EVENT_STREAM_HEADERS, EventStreamReply, eventStreamBody } from './event-stream.js';
 
 /** What a handler tells about its request beside the reply. */
@@ -65,6 +67,7 @@ export function served(
     let body: ReplyBody;
     let thrown: unknown;
     try {
+      checkRequest(c);
       body = await handler(c, about);
       if (body === null) status = 204;
       else if (about.isAccepted) status = 202;
@@ -90,11 +93,17 @@ export function served(
     };
     if (body instanceof EventStreamReply) {
       const stream = eventStreamBody(body, { onEnd: finish, onStall: () => c.env.outgoing?.destroy() });
-      return new Response(stream, { headers: { ...EVENT_STREAM_HEADERS, 'x-request-id': requestId } });
+      const headers = { ...SECURITY_HEADERS, ...EVENT_STREAM_HEADERS, 'x-request-id': requestId };
+      return new Response(stream, { headers });
     }
     finish(thrown);
     // The headers are a plain object, which the server writes as it is; a `Headers` is made into one first.
-    const headers = { 'content-type': 'application/json', 'x-request-id': requestId, ...about.replyHeaders };
+    const headers = {
+      ...SECURITY_HEADERS,
+      'content-type': 'application/json',
+      'x-request-id': requestId,
+      ...about.replyHeaders,
+    };
     return new Response(body, { status, headers });
   };
 }
