@@ -4,7 +4,12 @@ import { readPages, type PageSize } from './pages.js';
 import { nothing, plain } from './parse.js';
 import { path } from './path.js';
 
-const tagLimit = z.object({ id: z.string(), tag: z.string(), active_slots: z.array(z.string()) });
+const tagLimit = z.object({
+  id: z.string(),
+  tag: z.string(),
+  concurrency_limit: z.number(),
+  active_slots: z.array(z.string()),
+});
 const oneTagLimit = plain(tagLimit);
 const tagLimits = plain(z.array(tagLimit));
 export type TagLimit = z.input<typeof tagLimit>;
@@ -20,8 +25,14 @@ const LIST_CEILING = 10_000;
  * The limits of tags that are held now, each with the task runs that hold its slots: `POST /v2/concurrency_limits/filter`,
  * all pages, and `GET /concurrency_limits/tag/{tag}` for those. Prefect's own list of tag limits cannot be paged: it
  * counts other limits and then leaves them out (3.6.29 and 3.8.8). Servers that know tags only there have none in the first.
+ * @param among tags; all where it is not given
  */
-export async function listHeldTags(api: PrefectSession, size: PageSize): Promise<TagLimit[]> {
+export async function listHeldTags(
+  api: PrefectSession,
+  size: PageSize,
+  among?: ReadonlySet<string>,
+): Promise<TagLimit[]> {
+  const isWanted = (tag: string) => among?.has(tag) ?? true;
   const fetchPage = (limit: number, offset: number) =>
     api.post(path`/v2/concurrency_limits/filter`, {
       body: { limit, offset },
@@ -30,9 +41,9 @@ export async function listHeldTags(api: PrefectSession, size: PageSize): Promise
     });
   const { rows } = await readPages(size, fetchPage, { ceiling: LIST_CEILING });
   const tags = rows.filter(({ name }) => name.startsWith(TAG));
-  if (tags.length === 0) return listOldTags(api, size);
-  const held = tags.filter((limit) => limit.active_slots > 0);
-  return Promise.all(held.map(({ name }) => readTag(api, name.slice(TAG.length))));
+  if (tags.length === 0) return (await listOldTags(api, size)).filter(({ tag }) => isWanted(tag));
+  const held = tags.filter((limit) => limit.active_slots > 0).map(({ name }) => name.slice(TAG.length));
+  return Promise.all(held.filter(isWanted).map((tag) => readTag(api, tag)));
 }
 
 async function readTag(api: PrefectSession, tag: string): Promise<TagLimit> {

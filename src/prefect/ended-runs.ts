@@ -13,15 +13,20 @@ const state = z.object({
   type: z.string(),
   name: z.string(),
   timestamp: z.string(),
+  message: z.string().nullish(),
   state_details: z.looseObject({ deployment_concurrency_lease_id: z.string().nullish() }).nullish(),
 });
 
-/** What settlement looks at of a flow run. */
+/** What is looked at of a single flow run. */
 const run = z.object({
   id: z.string(),
   name: z.string(),
   parent_task_run_id: z.string().nullable(),
   end_time: z.string().nullable(),
+  deployment_id: z.string().nullish(),
+  work_pool_name: z.string().nullish(),
+  work_queue_name: z.string().nullish(),
+  next_scheduled_start_time: z.string().nullish(),
   labels: z.record(z.string(), z.unknown()).nullish(),
   state: state.nullable(),
 });

@@ -8,25 +8,6 @@ import { countWorkers } from './work-pools.js';
 
 /* What decides whether a run can start: its deployment, work pool, queue, limits. */
 
-const run = z.object({
-  id: z.string(),
-  name: z.string(),
-  deployment_id: z.string().nullable(),
-  work_pool_name: z.string().nullish(),
-  work_queue_name: z.string().nullish(),
-  next_scheduled_start_time: z.string().nullish(),
-  state: z.object({
-    type: z.string(),
-    name: z.string(),
-    timestamp: z.string(),
-    message: z.string().nullish(),
-  }),
-});
-export type PlacedRun = z.input<typeof run>;
-
-/** The run of a text that `flow-runs.readText` gave. */
-export const parseRun = plain(run);
-
 const place = { is_paused: z.boolean(), concurrency_limit: z.number().nullish() };
 
 const pool = z.object({ ...place, type: z.string() });
@@ -43,17 +24,6 @@ const deployment = z.object({
     .nullish(),
 });
 export type DeploymentPlace = z.input<typeof deployment>;
-
-const tagLimits = plain(
-  z.array(
-    z.object({
-      id: z.string(),
-      tag: z.string(),
-      concurrency_limit: z.number(),
-      active_slots: z.array(z.string()),
-    }),
-  ),
-);
 
 const tasks = plain(
   z.array(
@@ -85,13 +55,6 @@ export async function onlineWorkers(api: PrefectSession, size: PageSize, poolNam
 /** `GET /deployments/{id}` @returns null where there is none any more */
 export function readDeployment(api: PrefectSession, id: string): Promise<DeploymentPlace | null> {
   return orNull(api.get(path`/deployments/${id}`, { retry: 'read', parse: plain(deployment) }));
-}
-
-/** `POST /concurrency_limits/filter`: the limits of tags, up to a page, with the task runs that hold their slots. */
-export async function tagLimitsOf(api: PrefectSession, size: PageSize) {
-  const fetchPage = (limit: number, offset: number) =>
-    api.post(path`/concurrency_limits/filter`, { body: { limit, offset }, retry: 'read', parse: tagLimits });
-  return (await readPages(size, fetchPage, { limit: size.pageSize, ceiling: size.pageSize })).rows;
 }
 
 /** `POST /task_runs/filter`, up to a page. @param where filters of Prefect's API */

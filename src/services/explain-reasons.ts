@@ -1,4 +1,5 @@
-import type { DeploymentPlace, PlacedRun, Pool, Queue } from '../prefect/places.js';
+import type { Run } from '../prefect/ended-runs.js';
+import type { DeploymentPlace, Pool, Queue } from '../prefect/places.js';
 import type { Occupant } from '../prefect/run-summaries.js';
 
 export const REASON_CODES = [
@@ -19,7 +20,6 @@ export const REASON_CODES = [
   'starting',
   'stuck_pending',
   'tag_limit_full',
-  'work_pool_deleted',
   'work_pool_limit_full',
   'work_pool_paused',
   'work_queue_deleted',
@@ -33,6 +33,11 @@ export interface Reason {
   message: string;
   /** The runs that hold the slots of a limit. */
   holders?: { flow_run_id: string; name: string }[];
+}
+
+/** A run in some state. */
+export interface PlacedRun extends Run {
+  state: NonNullable<Run['state']>;
 }
 
 /** What stands around a run that is to start; null where it is gone, undefined where the run has none. */
@@ -91,17 +96,6 @@ export function pending(run: PlacedRun, online: number | undefined): Reason[] {
   return [...worker, reason('stuck_pending', message)];
 }
 
-/** The limits of tags that are full, of those that waiting task runs have. */
-export function blockedTags<L extends { tag: string; concurrency_limit: number; active_slots: string[] }>(
-  waiting: { tags: string[] }[],
-  limits: L[],
-): L[] {
-  const tags = new Set(waiting.flatMap((task) => task.tags));
-  return limits.filter(
-    (limit) => tags.has(limit.tag) && limit.active_slots.length >= limit.concurrency_limit,
-  );
-}
-
 /** @param times of the last heartbeats, the latest first @returns undefined where none came, or the last one is fresh */
 export function heartbeat([last, before]: string[]): Reason | undefined {
   if (last === undefined) return undefined;
@@ -132,7 +126,8 @@ function ofDeployment(run: PlacedRun, { deployment, inDeployment }: Place): Reas
 
 function ofPool(run: PlacedRun, { pool, deployment, inPool }: Place): Reason[] {
   const name = run.work_pool_name ?? '';
-  if (pool === null) return [reason('work_pool_deleted', `Its work pool ${name} has been deleted.`)];
+  // Prefect takes a run out of a pool or queue that is deleted; what stays is the name of its queue.
+  if (pool === null || (pool === undefined && run.work_queue_name)) return [queueDeleted(run)];
   if (pool === undefined)
     return deployment
       ? [reason('no_work_pool', 'It is in no work pool: only a process that serves its deployment takes it.')]
@@ -149,7 +144,7 @@ function ofPool(run: PlacedRun, { pool, deployment, inPool }: Place): Reason[] {
 function ofQueue(run: PlacedRun, { pool, queue, inPool }: Place): Reason[] {
   const name = run.work_queue_name ?? '';
   if (!pool || queue === undefined) return [];
-  if (queue === null) return [reason('work_queue_deleted', `Its work queue ${name} has been deleted.`)];
+  if (queue === null) return [queueDeleted(run)];
   const paused = queue.is_paused ? [reason('work_queue_paused', `Its work queue ${name} is paused.`)] : [];
   const limit = queue.concurrency_limit ?? Infinity;
   const inQueue = inPool.filter((one) => one.work_queue_id === queue.id);
@@ -162,6 +157,11 @@ function ofQueue(run: PlacedRun, { pool, queue, inPool }: Place): Reason[] {
       inQueue,
     ),
   ];
+}
+
+function queueDeleted({ work_queue_name: queue }: PlacedRun): Reason {
+  const message = `Its work queue ${queue ?? ''} has been deleted, or the work pool that it was in: no worker takes it.`;
+  return reason('work_queue_deleted', message);
 }
 
 function workers(run: PlacedRun, { pool, queue, hasWorkers, workers: online }: Place): Reason[] {

@@ -1,15 +1,17 @@
 import type { PrefectSession } from '../prefect/client.js';
-import { TERMINAL } from '../prefect/ended-runs.js';
+import { listHeldTags } from '../prefect/concurrency.js';
+import { parseRun, TERMINAL } from '../prefect/ended-runs.js';
+import { UpstreamError } from '../prefect/errors.js';
 import * as places from '../prefect/places.js';
 import * as summaries from '../prefect/run-summaries.js';
 import {
-  blockedTags,
   heartbeat,
   pending,
   reason,
   scheduled,
   since,
   type Place,
+  type PlacedRun,
   type Reason,
 } from './explain-reasons.js';
 import type { RunPoller } from './poll.js';
@@ -24,8 +26,9 @@ const HOLDING_DEPLOYMENT = [...HOLDING, 'CANCELLING'];
  * @throws UpstreamError where there is no such run
  */
 export async function explain(api: PrefectSession, limits: ListLimits, poller: RunPoller, id: string) {
-  const found = places.parseRun(await poller.poll(api, id));
+  const found = parseRun(await poller.poll(api, id));
   const { state } = found;
+  if (!state) throw new UpstreamError('shape');
   return {
     flow_run_id: id,
     name: found.name,
@@ -33,14 +36,14 @@ export async function explain(api: PrefectSession, limits: ListLimits, poller: R
     state_name: state.name,
     state_message: state.message ?? null,
     since_seconds: since(state.timestamp),
-    deployment_id: found.deployment_id,
+    deployment_id: found.deployment_id ?? null,
     work_pool_name: found.work_pool_name ?? null,
     work_queue_name: found.work_queue_name ?? null,
-    reasons: await reasonsOf(api, limits, found),
+    reasons: await reasonsOf(api, limits, { ...found, state }),
   };
 }
 
-async function reasonsOf(api: PrefectSession, limits: ListLimits, one: places.PlacedRun): Promise<Reason[]> {
+async function reasonsOf(api: PrefectSession, limits: ListLimits, one: PlacedRun): Promise<Reason[]> {
   const { type, name, message } = one.state;
   if (TERMINAL.some((terminal) => terminal === type))
     return [reason('ended', `It has ended as ${name}${message ? `: ${message}` : '.'}`)];
@@ -62,19 +65,17 @@ async function reasonsOf(api: PrefectSession, limits: ListLimits, one: places.Pl
   }
 }
 
-async function running(api: PrefectSession, limits: ListLimits, one: places.PlacedRun): Promise<Reason[]> {
+async function running(api: PrefectSession, limits: ListLimits, one: PlacedRun): Promise<Reason[]> {
   const { size } = limits;
   const waiting = {
     flow_runs: { id: { any_: [one.id] } },
     task_runs: { state: { type: { any_: ['PENDING'] } } },
   };
-  const [tasks, tags, beats, workers] = await Promise.all([
-    places.listTasks(api, size, waiting),
-    places.tagLimitsOf(api, size),
+  const [full, beats, workers] = await Promise.all([
+    places.listTasks(api, size, waiting).then((tasks) => fullTags(api, limits, tasks)),
     places.lastHeartbeats(api, one.id),
     workersOf(api, limits, one),
   ]);
-  const full = blockedTags(tasks, tags);
   const holders = await flowRunsOf(
     api,
     limits,
@@ -92,6 +93,14 @@ async function running(api: PrefectSession, limits: ListLimits, one: places.Plac
   const silent = lost ? [lost, ...noWorker(one, workers)] : [];
   const reasons = [...held, ...silent];
   return reasons.length > 0 ? reasons : [reason('running', 'It runs; nothing is known to hold it.')];
+}
+
+/** The full limits among the tags of task runs that wait. */
+async function fullTags(api: PrefectSession, { size }: ListLimits, waiting: { tags: string[] }[]) {
+  const tags = new Set(waiting.flatMap((task) => task.tags));
+  if (tags.size === 0) return [];
+  const held = await listHeldTags(api, size, tags);
+  return held.filter((limit) => limit.active_slots.length >= limit.concurrency_limit);
 }
 
 /** The flow run of each of these task runs. */
@@ -112,7 +121,7 @@ async function flowRunsOf(api: PrefectSession, { size }: ListLimits, taskIds: st
 async function workersOf(
   api: PrefectSession,
   { size }: ListLimits,
-  { work_pool_name: pool }: places.PlacedRun,
+  { work_pool_name: pool }: PlacedRun,
 ): Promise<number | undefined> {
   if (!pool) return undefined;
   const [count, found] = await Promise.all([
@@ -122,12 +131,12 @@ async function workersOf(
   return found && hasWorkers(found.type) ? count : undefined;
 }
 
-function noWorker({ work_pool_name: pool }: places.PlacedRun, workers: number | undefined): Reason[] {
+function noWorker({ work_pool_name: pool }: PlacedRun, workers: number | undefined): Reason[] {
   if (workers !== 0 || !pool) return [];
   return [reason('no_online_worker', `No worker of the work pool ${pool} is online.`)];
 }
 
-async function placeOf(api: PrefectSession, limits: ListLimits, one: places.PlacedRun): Promise<Place> {
+async function placeOf(api: PrefectSession, limits: ListLimits, one: PlacedRun): Promise<Place> {
   const { size } = limits;
   const { work_pool_name: pool, work_queue_name: queue, deployment_id: deployment } = one;
   const [found, foundQueue, foundDeployment, workers, inPool, inDeployment] = await Promise.all([

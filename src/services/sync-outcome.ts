@@ -3,12 +3,11 @@ import { z } from 'zod';
 import { AppError } from '../errors.js';
 import type { PrefectSession } from '../prefect/client.js';
 import { parseRun } from '../prefect/ended-runs.js';
-import { readPage, type FollowedLog } from '../prefect/log-pages.js';
+import * as logs from '../prefect/logs.js';
 import type { PageSize } from '../prefect/pages.js';
 import { readTasks } from './follow/result.js';
 
 const taskResult = z.looseObject({ result: z.unknown() });
-const withMessage = z.looseObject({ message: z.string().nullish() });
 
 const ERROR_LEVEL = 40;
 const LOG_LINES = 20;
@@ -43,7 +42,7 @@ export async function outcomeOf(
       flow_run_id: id,
       state_type: state?.type,
       state_name: state?.name,
-      message: withMessage.safeParse(state).data?.message ?? null,
+      message: state?.message ?? null,
       logs: await lastLines(api, size, id, state?.type !== 'CANCELLED'),
     },
   });
@@ -57,7 +56,7 @@ export async function outcomeOf(
 async function lastLines(api: PrefectSession, size: PageSize, id: string, hasError: boolean) {
   const wanted = { flowRunIds: [id], limit: LOG_LINES + 2, newestFirst: true };
   for (let look = 1; ; look += 1) {
-    const rows = await readPage(api, size, wanted).catch((): FollowedLog[] => []);
+    const rows = await logs.ofRuns(api, size, wanted).catch((): logs.Log[] => []);
     const lines = rows.filter(({ message }) => !NOISE.test(message)).slice(0, LOG_LINES);
     const isWhole = !hasError || look === LOOKS || lines.some(({ level }) => level >= ERROR_LEVEL);
     if (isWhole) return lines.reverse().map(view);
@@ -65,6 +64,6 @@ async function lastLines(api: PrefectSession, size: PageSize, id: string, hasErr
   }
 }
 
-function view({ level, timestamp, message }: FollowedLog) {
+function view({ level, timestamp, message }: logs.Log) {
   return { level, timestamp, message: message.slice(0, LINE_LENGTH) };
 }

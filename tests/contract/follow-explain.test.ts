@@ -1,10 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { contract, lastUpstreamCalls } from '../support/contract.js';
-import { COMPLETED, RUNNING } from '../support/seed.js';
+import { COMPLETED, FAILED, RUNNING } from '../support/seed.js';
 
 const c = contract();
+const isLive = process.env['PREFECT_VERSION_UNDER_TEST'] !== undefined;
 const UNKNOWN = '00000000-0000-4000-8000-000000000000';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 interface Explanation {
   state_type: string;
@@ -22,6 +27,12 @@ const codes = async (id: string) => (await explain(id)).reasons.map(({ code }) =
 const unique = (text: string) => c.seed.name(`${text}-${randomUUID().slice(0, 8)}`);
 const ago = (seconds: number) => new Date(Date.now() - seconds * 1000).toISOString();
 
+const beat = (pool: string) =>
+  c.seed.call('POST', `/work_pools/${pool}/workers/heartbeat`, {
+    name: 'worker',
+    heartbeat_interval_seconds: 30,
+  });
+
 /** A pool with a worker, a queue that is polled, a deployment, and a run of it that should have started. */
 async function place(
   given: { pool?: object; queue?: object; deployment?: object; worker?: boolean; polled?: boolean } = {},
@@ -29,11 +40,7 @@ async function place(
   const [pool, queue] = [unique('pool'), unique('queue')];
   await c.seed.call('POST', '/work_pools/', { name: pool, type: 'process', ...given.pool });
   await c.seed.call('POST', `/work_pools/${pool}/queues`, { name: queue, ...given.queue });
-  if (given.worker !== false)
-    await c.seed.call('POST', `/work_pools/${pool}/workers/heartbeat`, {
-      name: 'worker',
-      heartbeat_interval_seconds: 30,
-    });
+  if (given.worker !== false) await beat(pool);
   if (given.polled !== false)
     await c.seed.call('POST', `/work_pools/${pool}/get_scheduled_flow_runs`, { work_queue_names: [queue] });
   const deployment = await c.seed.deployment({
@@ -132,11 +139,25 @@ describe('GET /proxy/v1/flow_runs/{id}/explain, of a run that has not started', 
     expect(await codes(await c.seed.lateRun(served, ago(60)))).toEqual(['no_work_pool']);
   });
 
-  it('its work pool was deleted', async () => {
-    const { run, pool } = await place();
-    await c.seed.call('DELETE', `/work_pools/${pool}`);
-    // The run has lost its place: Prefect keeps nothing of it.
-    expect(await codes(run)).toEqual(['no_work_pool']);
+  it.each(['pool', 'queue'])('its work %s was deleted', async (what) => {
+    const { run, pool, queue, deployment } = await place();
+    await c.seed.call('DELETE', `/work_pools/${pool}${what === 'queue' ? `/queues/${queue}` : ''}`);
+    const message = `Its work queue ${queue} has been deleted, or the work pool that it was in: no worker takes it.`;
+    expect(await explain(run)).toMatchObject({ reasons: [{ code: 'work_queue_deleted', message }] });
+    // Nor does the deployment know where new ones should go.
+    const later = await c.seed.lateRun(deployment, ago(60));
+    expect(await codes(later)).toEqual(['work_queue_deleted']);
+  });
+
+  it('its deployment was deleted before it was to be tried again', async () => {
+    const { deployment, run } = await place();
+    await c.seed.setState('flow_runs', run, FAILED);
+    // With it go only those of its runs that are planned.
+    await c.seed.call('DELETE', `/deployments/${deployment}`);
+    await c.seed.setState('flow_runs', run, { type: 'SCHEDULED', name: 'AwaitingRetry' });
+    expect((await explain(run)).reasons).toEqual([
+      { code: 'deployment_deleted', message: 'Its deployment has been deleted.' },
+    ]);
   });
 });
 
@@ -149,6 +170,21 @@ describe('GET /proxy/v1/flow_runs/{id}/explain, of a run that a worker took', ()
   it('it is starting, and the worker is gone', async () => {
     const { deployment } = await place({ worker: false });
     expect(await codes(await taken(deployment))).toEqual(['no_online_worker', 'starting']);
+  });
+
+  it('it has been starting for longer than a process needs', async () => {
+    const { deployment, pool } = await place();
+    const run = await taken(deployment);
+    expect(await codes(run)).toEqual(['starting']);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 150_000 });
+    // The mock's clock is ours.
+    await beat(pool);
+    expect((await explain(run)).reasons).toEqual([
+      {
+        code: 'stuck_pending',
+        message: expect.stringMatching(/^A worker took it 1[5-9]\d s ago, and it has not begun/) as string,
+      },
+    ]);
   });
 
   it('it runs', async () => {
@@ -185,6 +221,19 @@ describe('GET /proxy/v1/flow_runs/{id}/explain, of a run that a worker took', ()
       },
     ]);
     await c.seed.call('DELETE', `/concurrency_limits/tag/${tag}`);
+  });
+
+  it.skipIf(isLive)('its task runs wait for a tag, behind more limits than fit on a page', async () => {
+    const tag = unique('tag');
+    for (let n = 0; n < 201; n += 1)
+      await c.seed.call('POST', '/v2/concurrency_limits/', { name: unique('deployment'), limit: 1 });
+    await c.seed.call('POST', '/concurrency_limits/', { tag, concurrency_limit: 1 });
+    const run = await c.seed.flowRun({ states: [RUNNING] });
+    const waiting = { task_key: 'load', dynamic_key: '0', tags: [tag], state: { type: 'PENDING' } };
+    await c.seed.call('POST', '/task_runs/', { flow_run_id: run, ...waiting });
+    const names = [tag];
+    await c.seed.call('POST', '/concurrency_limits/increment', { names, task_run_id: randomUUID() });
+    expect(await codes(run)).toEqual(['tag_limit_full']);
   });
 
   it('its process has not been heard of', async () => {

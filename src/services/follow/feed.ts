@@ -1,5 +1,5 @@
 import type { PrefectClient, PrefectSession } from '../../prefect/client.js';
-import { readPage, type FollowedLog } from '../../prefect/log-pages.js';
+import * as logs from '../../prefect/logs.js';
 import * as runStates from '../../prefect/run-states.js';
 import type { RunState } from '../../prefect/run-states.js';
 import { findFamily } from '../family.js';
@@ -88,7 +88,7 @@ export class RunFeed {
     if (this.run.failure) throw this.run.failure;
     await Promise.all([this.readStates(api), this.readFamily(api)]);
     const page = { flowRunIds: this.members, limit: OVERLAP_LOGS, newestFirst: true };
-    this.take(await readPage(api, this.deps.limits.size, page));
+    this.take(await logs.ofRuns(api, this.deps.limits.size, page));
     const last = this.states.at(-1);
     if (this.isEnded && last) {
       this.endedAt = performance.now();
@@ -104,10 +104,10 @@ export class RunFeed {
   }
 
   /** One page of the logs, by their timestamps. @param after ISO time @throws UpstreamError */
-  page(after: string | undefined, offset: number, limit: number): Promise<FollowedLog[]> {
+  page(after: string | undefined, offset: number, limit: number): Promise<logs.Log[]> {
     const { client, limits } = this.deps;
     const api = client.session({ priority: 'low' });
-    return readPage(api, limits.size, { flowRunIds: this.members, after, offset, limit });
+    return logs.ofRuns(api, limits.size, { flowRunIds: this.members, after, offset, limit });
   }
 
   get pageSize(): number {
@@ -189,14 +189,14 @@ export class RunFeed {
     const limit = size.pageSize;
     let count = 0;
     for (let page = 0; page < MAX_PAGES; page += 1) {
-      const rows = await readPage(api, size, { flowRunIds, after, offset: page * limit, limit });
+      const rows = await logs.ofRuns(api, size, { flowRunIds, after, offset: page * limit, limit });
       count += this.take(rows);
       if (rows.length < limit) break;
     }
     return count;
   }
 
-  private take(rows: FollowedLog[]): number {
+  private take(rows: logs.Log[]): number {
     for (const { timestamp } of rows) {
       if (this.newest === undefined || isLater(timestamp, this.newest)) this.newest = timestamp;
     }

@@ -1,4 +1,4 @@
-import type { FollowedLog } from '../../prefect/log-pages.js';
+import type { Log } from '../../prefect/logs.js';
 import type { RunState } from '../../prefect/run-states.js';
 import { OVERLAP_MS, type RunFeed } from './feed.js';
 import { afterByTime, earlier, isUnread, withArrival, writeCursor, type Cursor } from './cursor.js';
@@ -106,7 +106,7 @@ function stateData({ id, type, name, timestamp, message }: RunState) {
   return { id, type, name, timestamp, message: message ?? null };
 }
 
-function logEvent(log: FollowedLog, cursor: Cursor): RunEvent {
+function logEvent(log: Log, cursor: Cursor): RunEvent {
   const { id, level, timestamp, name, message, flow_run_id, task_run_id } = log;
   const data = { id, level, timestamp, name, message, flow_run_id, task_run_id };
   return { event: 'log', id: writeCursor(cursor), data };

@@ -3,7 +3,7 @@ import { markReady } from './deployment-model.js';
 import { matchPool, matchQueue, workPoolFilter, workQueueFilter } from './filters.js';
 import { coreFlowRunView } from './flow-run-model.js';
 import { compare } from './flows.js';
-import { Refusal, type Route, conflict, created, noContent, route } from './http.js';
+import { Refusal, type Route, conflict, created, noContent, route, serverError } from './http.js';
 import { join, matchTime, operator } from './match.js';
 import { limit, limitOf, offset } from './paging.js';
 import { addPool, addQueue, poolByName, queueByName, queuesOf } from './queues.js';
@@ -112,6 +112,13 @@ export function workPoolRoutes(state: State): Route[] {
     route('get', '/work_pools/:pool/queues/:queue', ({ params }) =>
       queueView(state, queueByName(state, params['pool'] ?? '', params['queue'] ?? '')),
     ),
+    route('delete', '/work_pools/:pool/queues/:queue', ({ params }) => {
+      const { id } = queueByName(state, params['pool'] ?? '', params['queue'] ?? '');
+      // The server means to say no, and fails.
+      if (pool(params).defaultQueueId === id) throw serverError();
+      state.queues.delete(id);
+      return noContent();
+    }),
     route('post', '/work_pools/:pool/queues/filter', async (call) => {
       const wanted = await call.read(queues);
       const most = limitOf(state, wanted.limit);

@@ -135,7 +135,12 @@ export class MemoryOrchestrator {
       const { lease_id: lease } = z.object({ lease_id: z.string() }).parse(body);
       if (this.held.has(lease)) this.remove(lease);
     },
-    'GET concurrency_limits': () => ({ id: TAG, tag: TAG, active_slots: [...this.slots.keys()] }),
+    'GET concurrency_limits': () => ({
+      id: TAG,
+      tag: TAG,
+      concurrency_limit: 100,
+      active_slots: [...this.slots.keys()],
+    }),
     'POST concurrency_limits': (_rest, body) => {
       const { task_run_id: holder } = z.object({ task_run_id: z.string() }).parse(body);
       this.check(holder, this.slots.get(holder), false);
