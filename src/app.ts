@@ -40,8 +40,9 @@ export interface AppDeps extends Reporting {
 }
 
 /** The whole HTTP surface. Listens to nothing, reads no environment: what it needs is passed in. */
-export function createApp({ config, client, logger, observers, hint, closing }: AppDeps): App {
+export function createApp({ config, client, hint, closing, ...reporting }: AppDeps): App {
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
+  const { logger } = reporting;
   const hasKey = apiKeyMatcher(config.PROXY_API_KEY);
   const doors = new Doors({
     inFlight: config.MAX_REQUESTS_IN_FLIGHT,
@@ -50,7 +51,7 @@ export function createApp({ config, client, logger, observers, hint, closing }: 
     waiters: config.MAX_WAITERS,
   });
   const maxBodyBytes = config.MAX_BODY_BYTES;
-  const router = new Router(app, { client, logger, observers, hasKey, maxBodyBytes, doors });
+  const router = new Router(app, { ...reporting, client, hasKey, maxBodyBytes, doors });
   router.addOpen('/healthz', () => '{"status":"ok"}');
   const limits = { size: client, ceiling: config.LIST_CEILING };
   const poller = new RunPoller();

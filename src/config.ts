@@ -8,6 +8,7 @@ const optionalText = text.transform((v) => v || undefined).optional();
 const seconds = (fallback: number) => z.coerce.number().positive().max(86_400).default(fallback);
 const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
 const limit = z.coerce.number().int().min(1).optional();
+const share = z.coerce.number().min(0).max(1).default(0);
 const words = text.transform((list) => list.split(',').flatMap((word) => word.trim() || [])).default([]);
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
 const flag = (fallback: boolean) =>
@@ -86,6 +87,17 @@ const environment = z.object({
   KEEP_ALIVE_TIMEOUT: seconds(5),
   LOGDIR: optionalText,
   LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  SENTRY_DSN: z
+    .url({ protocol: /^https?$/ })
+    .refine(isDsn, 'must look like https://key@host/project')
+    .optional(),
+  SENTRY_ENVIRONMENT: text.default('production'),
+  SENTRY_TSR: share,
+  SENTRY_PSR: share,
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .transform(withoutTrailingSlash)
+    .optional(),
   PREFECT_POOL_NAME: text.default('dalgo_work_pool'),
   PREFECT_WORK_POOL_TYPE: text.default('process'),
   PREFECT_WORK_QUEUE1_NAME: text.default('ddp'),
@@ -169,6 +181,12 @@ export async function loadDotenv(): Promise<void> {
   if (!existsSync('.env')) return;
   const { config } = await import('dotenv');
   config({ quiet: true });
+}
+
+/** What Sentry's SDK takes: it says nothing of one that it does not take. */
+function isDsn(url: string): boolean {
+  const { username, pathname } = new URL(url);
+  return /^\w+$/.test(username) && /\/\d+$/.test(pathname);
 }
 
 function withoutTrailingSlash(url: string): string {

@@ -1,11 +1,11 @@
 import type { Config } from './config.js';
 import { PrefectClient, type PrefectClientOptions } from './prefect/client.js';
 
-/** The client that a configuration asks for. @param onCall is told of each call that is over */
+/** The client that a configuration asks for. @param watching who is told of its calls, and where they are traced */
 export function createClient(
   config: Config,
   apiUrl: string,
-  onCall?: PrefectClientOptions['onCall'],
+  watching: Pick<PrefectClientOptions, 'onCall' | 'tracing'> = {},
 ): PrefectClient {
   return new PrefectClient({
     apiUrl,
@@ -16,6 +16,6 @@ export function createClient(
     retryDelaySeconds: config.PREFECT_API_RETRY_DELAY,
     connections: config.PREFECT_API_CONNECTIONS,
     queue: config.PREFECT_API_QUEUE,
-    onCall,
+    ...watching,
   });
 }

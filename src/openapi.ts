@@ -1,5 +1,6 @@
 import { API_KEY_SCHEMES } from './http/keys.js';
 import type { App } from './http/router.js';
+import { VERSION } from './version.js';
 
 const INTRODUCTION = `A REST facade over the Prefect orchestrator, for hosts that work synchronously.
 
@@ -33,7 +34,7 @@ export function openApiDocument(app: App) {
     openapi: '3.1.0',
     info: {
       title: 'prefect-proxy',
-      version: '0.1.0',
+      version: VERSION,
       description: INTRODUCTION,
       license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
     },

@@ -10,6 +10,7 @@ import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
 import { socketPath, urlOf, type Address } from './process/address.js';
 import type { OnHint } from './services/hints.js';
+import { NO_TELEMETRY, type Telemetry } from './telemetry/telemetry.js';
 
 export interface Facade {
   /** Where it listens, e.g. `http://127.0.0.1:8080`, or `unix:/path/to/socket`. */
@@ -34,6 +35,8 @@ export interface ServeOptions {
   hint?: OnHint;
   /** Called at each request. */
   onRequest?: () => void;
+  /** Traces and error reports; without it there are none. Whoever started it closes it. */
+  telemetry?: Telemetry;
 }
 
 /**
@@ -46,10 +49,19 @@ const IDLE_GRACE = 500;
 
 /** Starts the facade. @throws Error where the address cannot be listened on */
 export async function serve(options: ServeOptions): Promise<Facade> {
-  const { config, logger, hint = () => {}, onRequest } = options;
-  const client = createClient(config, config.PREFECT_API_URL);
+  const { config, logger, hint = () => {}, onRequest, telemetry = NO_TELEMETRY } = options;
+  const { tracing, observe } = telemetry;
+  const client = createClient(config, config.PREFECT_API_URL, { tracing });
   const closing = new AbortController();
-  const app = createApp({ config, client, logger, hint, closing: closing.signal });
+  const app = createApp({
+    config,
+    client,
+    logger,
+    hint,
+    closing: closing.signal,
+    tracing,
+    observers: observe ? [observe] : [],
+  });
   const listener = getRequestListener(app.fetch, {
     // That there is one is checked with the rest of a request.
     hostname: 'localhost',

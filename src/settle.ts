@@ -10,6 +10,8 @@ import { SharedPosition } from './services/settlement/position.js';
 import { Reconciler } from './services/settlement/reconciler.js';
 import { Settlement } from './services/settlement/settlement.js';
 import { registerAtStart } from './services/webhook-start.js';
+import { NO_TELEMETRY, type Telemetry } from './telemetry/telemetry.js';
+import type { Tracing } from './telemetry/tracing.js';
 
 export interface Settling {
   /** Takes what the webhook hears. */
@@ -24,16 +26,25 @@ export interface Settling {
 const SILENT_INTERVALS = 2;
 const SILENT_SECONDS = 5;
 
-/** Starts the settlement of runs that end, with its three sources: webhook (`hint`), event stream, reconciler. */
-export function startSettling(config: Config & { PREFECT_API_URL: string }, logger: Logger): Settling {
-  const client = createClient(config, config.PREFECT_API_URL);
-  const host = hostOf(config);
+/**
+ * Starts the settlement of runs that end, with its three sources: webhook (`hint`), event stream, reconciler.
+ * @param telemetry whoever started it closes it
+ */
+export function startSettling(
+  config: Config & { PREFECT_API_URL: string },
+  plainLogger: Logger,
+  { tracing, alarming }: Telemetry = NO_TELEMETRY,
+): Settling {
+  const logger = alarming(plainLogger);
+  const client = createClient(config, config.PREFECT_API_URL, { tracing });
+  const host = hostOf(config, tracing);
   const settlement = new Settlement({
     client,
     poller: new RunPoller(),
     host,
     logger,
     graceSeconds: config.CLEANUP_GRACE,
+    tracing,
   });
   const events = new EventStream({
     apiUrl: config.PREFECT_API_URL,
@@ -77,7 +88,7 @@ export function startSettling(config: Config & { PREFECT_API_URL: string }, logg
   };
 }
 
-function hostOf(config: Config): HostWebhook | undefined {
+function hostOf(config: Config, tracing: Tracing | undefined): HostWebhook | undefined {
   if (config.HOST_WEBHOOK_URL === undefined) return undefined;
   return new HostWebhook({
     url: config.HOST_WEBHOOK_URL,
@@ -85,6 +96,7 @@ function hostOf(config: Config): HostWebhook | undefined {
     secret: config.HOST_WEBHOOK_SECRET,
     timeoutSeconds: config.HOST_WEBHOOK_TIMEOUT,
     concurrency: config.HOST_WEBHOOK_CONCURRENCY,
+    tracing,
   });
 }
 

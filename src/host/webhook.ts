@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { Agent, request } from 'undici';
 import { parseRetryAfter } from '../prefect/retry.js';
+import { serverOf, type Span, type Tracing } from '../telemetry/tracing.js';
 
 export interface HostWebhookOptions {
   url: string;
@@ -12,6 +13,7 @@ export interface HostWebhookOptions {
   timeoutSeconds: number;
   /** Deliveries under way at most; more wait. */
   concurrency: number;
+  tracing?: Tracing | undefined;
 }
 
 export interface Message {
@@ -33,9 +35,11 @@ export class HostWebhook {
   private readonly agent: Agent;
   private readonly secret: Buffer | undefined;
   private readonly turns: LimitFunction;
+  private readonly callAttributes: Record<string, string | number>;
   private isStopping = false;
 
   constructor(private readonly options: HostWebhookOptions) {
+    this.callAttributes = { 'http.request.method': 'POST', ...serverOf(new URL(options.url)) };
     this.agent = new Agent({
       connections: options.concurrency,
       connect: { timeout: options.timeoutSeconds * 1000 },
@@ -52,11 +56,8 @@ export class HostWebhook {
    * @returns undefined where it was not tried, because we are stopping
    */
   async deliver(message: Message): Promise<Outcome | undefined> {
-    try {
-      return await this.turns(() => (this.isStopping ? undefined : this.post(message)));
-    } catch (error) {
-      return { ok: false, last: wordFor(error), refused: false, gone: false };
-    }
+    const trace = this.options.tracing?.active();
+    return this.turns(() => (this.isStopping ? undefined : this.attempt(message, trace)));
   }
 
   /** What waits for its turn is not tried any more. */
@@ -69,7 +70,23 @@ export class HostWebhook {
     await this.agent.destroy();
   }
 
-  private async post({ id, body }: Message): Promise<Outcome> {
+  private async attempt(message: Message, trace: Span | undefined): Promise<Outcome> {
+    const span = trace?.child({ name: 'POST the host', kind: 'client', attributes: this.callAttributes });
+    try {
+      const { status, outcome } = await this.post(message, span?.headers);
+      span?.end({ status });
+      return outcome;
+    } catch (error) {
+      const failure = wordFor(error);
+      span?.end({ failure });
+      return { ok: false, last: failure, refused: false, gone: false };
+    }
+  }
+
+  private async post(
+    { id, body }: Message,
+    traceHeaders: Record<string, string> | undefined,
+  ): Promise<{ status: number; outcome: Outcome }> {
     const { url, key, timeoutSeconds } = this.options;
     const timestamp = String(Math.floor(Date.now() / 1000));
     const reply = await request(url, {
@@ -81,6 +98,7 @@ export class HostWebhook {
         ...(key ? { 'x-notification-key': key } : {}),
         'webhook-id': id,
         'webhook-timestamp': timestamp,
+        ...traceHeaders,
         ...(this.secret ? { 'webhook-signature': sign(this.secret, `${id}.${timestamp}.${body}`) } : {}),
       },
       body,
@@ -89,15 +107,19 @@ export class HostWebhook {
     const retryAfter = reply.headers['retry-after'];
     // The news has arrived: a body that breaks off changes nothing.
     await reply.body.dump({ limit: REPLY_BYTES_READ }).catch(() => undefined);
-    if (status >= 200 && status < 300) return { ok: true, last: String(status) };
-    return {
-      ok: false,
-      last: String(status),
-      refused: WRONG_KEY.includes(status),
-      gone: status === 410,
-      retryAfterSeconds: parseRetryAfter(typeof retryAfter === 'string' ? retryAfter : undefined),
-    };
+    return { status, outcome: outcomeOf(status, typeof retryAfter === 'string' ? retryAfter : undefined) };
   }
+}
+
+function outcomeOf(status: number, retryAfter: string | undefined): Outcome {
+  if (status >= 200 && status < 300) return { ok: true, last: String(status) };
+  return {
+    ok: false,
+    last: String(status),
+    refused: WRONG_KEY.includes(status),
+    gone: status === 410,
+    retryAfterSeconds: parseRetryAfter(retryAfter),
+  };
 }
 
 /** https://www.standardwebhooks.com: HMAC-SHA256 of `id.timestamp.body`. */

@@ -5,6 +5,7 @@ import { stringifyJson } from '../json.js';
 import type { Logger, LogFields } from '../logger.js';
 import type { PrefectSession } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
+import type { Span, Tracing } from '../telemetry/tracing.js';
 import { requestHeader, type Env } from './env.js';
 import { checkRequest } from './request-limits.js';
 import { SECURITY_HEADERS } from './security-headers.js';
@@ -34,6 +35,8 @@ export interface FinishedRequest {
   error: unknown;
   /** A stream of events: its time is the listener's. */
   isStream: boolean;
+  /** Where requests are traced. */
+  span: Span | undefined;
 }
 
 /** What is told of requests; each observer must be quick, and must not throw. */
@@ -41,6 +44,7 @@ export interface Reporting {
   logger: Logger;
   /** Are told of each request that is over, beside its log line. */
   observers?: readonly ((request: FinishedRequest) => void)[] | undefined;
+  tracing?: Tracing | undefined;
 }
 
 type ReplyBody = string | Uint8Array<ArrayBuffer> | EventStreamReply | null;
@@ -59,6 +63,7 @@ export function served(
   route: string,
   handler: (c: Context<Env>, served: Served) => ReplyBody | Promise<ReplyBody>,
 ): (c: Context<Env>) => Promise<Response> {
+  const { tracing } = reporting;
   return async (c) => {
     const started = performance.now();
     const requestId = requestIdOf(c);
@@ -66,9 +71,10 @@ export function served(
     let status = 200;
     let body: ReplyBody;
     let thrown: unknown;
+    const span = tracing && spanOf(tracing, c, route);
     try {
       checkRequest(c);
-      body = await handler(c, about);
+      body = await (span ? tracing.within(span, () => handler(c, about)) : handler(c, about));
       if (body === null) status = 204;
       else if (about.isAccepted) status = 202;
     } catch (error) {
@@ -89,6 +95,7 @@ export function served(
         org: requestHeader(c, 'x-ddp-org')?.slice(0, 128),
         error,
         isStream: body instanceof EventStreamReply,
+        span,
       });
     };
     if (body instanceof EventStreamReply) {
@@ -120,9 +127,18 @@ function report({ logger, observers = [] }: Reporting, request: FinishedRequest)
     upstream_ms: round(request.upstreamMilliseconds),
     org: request.org,
     request_id: request.requestId,
+    trace_id: request.span?.traceId,
     ...causeOf(error instanceof AppError ? error.cause : error),
   });
+  request.span?.end({ status });
   for (const observe of observers) observe(request);
+}
+
+/** The span of a request: it continues the host's trace. */
+function spanOf(tracing: Tracing, c: Context<Env>, route: string): Span {
+  const attributes = { 'http.request.method': c.req.method, 'http.route': route };
+  const caller = { traceparent: requestHeader(c, 'traceparent'), tracestate: requestHeader(c, 'tracestate') };
+  return tracing.begin({ name: `${c.req.method} ${route}`, kind: 'server', attributes }, caller);
 }
 
 function requestIdOf(c: Context<Env>): string {

@@ -5,13 +5,14 @@ import { UpstreamError } from './errors.js';
 import { nothing } from './parse.js';
 import type { ApiPath } from './path.js';
 import { retryDelay, shouldRetry, type RetryClass } from './retry.js';
+import type { Span, Tracing } from '../telemetry/tracing.js';
 import {
   Transport,
   type Call,
+  type Errand,
   type Method,
   type TransportNumbers,
   type TransportOptions,
-  type Urgency,
 } from './transport.js';
 
 export interface PrefectClientOptions extends TransportOptions {
@@ -20,6 +21,7 @@ export interface PrefectClientOptions extends TransportOptions {
   retryDelaySeconds: number;
   /** Is told of each call that is over; must be quick, and must not throw. */
   onCall?: ((call: FinishedCall) => void) | undefined;
+  tracing?: Tracing | undefined;
 }
 
 /** A call that is over, well or not. */
@@ -44,6 +46,8 @@ export interface SessionOptions {
   timeoutSeconds?: number;
   /** Milliseconds that the host has waited already: they count. */
   waitedMs?: number;
+  /** On behalf of many: its calls are part of nobody's trace. */
+  isShared?: boolean;
 }
 
 /** What one host request does upstream: the verbs, its deadline and its counters. */
@@ -76,9 +80,10 @@ export class PrefectClient {
     return this.transport.numbers;
   }
 
-  /** Starts the calls of one host request; the deadline runs from here. */
+  /** Starts the calls of one host request, in its trace; the deadline runs from here. */
   session(options: SessionOptions = {}): PrefectSession {
-    return new Session(this.transport, this.options, options);
+    const span = options.isShared ? undefined : this.options.tracing?.active();
+    return new Session(this.transport, this.options, options, span);
   }
 
   /** Ends all connections, after what is under way. */
@@ -89,15 +94,16 @@ export class PrefectClient {
 
 class Session implements PrefectSession {
   readonly stats = { calls: 0, milliseconds: 0 };
-  private readonly urgency: Urgency;
+  private readonly errand: Errand;
   private retries = 0;
 
   constructor(
     private readonly transport: Transport,
     private readonly options: PrefectClientOptions,
     { priority = 'normal', waitedMs = 0, timeoutSeconds = options.timeoutSeconds }: SessionOptions,
+    span: Span | undefined,
   ) {
-    this.urgency = { priority, deadline: Date.now() - waitedMs + timeoutSeconds * 1000 };
+    this.errand = { priority, deadline: Date.now() - waitedMs + timeoutSeconds * 1000, span };
   }
 
   get<T>(path: ApiPath, options: Omit<CallOptions<T>, 'body'>): Promise<T> {
@@ -134,7 +140,7 @@ class Session implements PrefectSession {
       } catch (error) {
         if (!(error instanceof UpstreamError) || !this.mayRetry(error, options.retry)) throw error;
         const delay = retryDelay(error, attempt, this.options.retryDelaySeconds) * 1000;
-        if (Date.now() + delay >= this.urgency.deadline) throw error;
+        if (Date.now() + delay >= this.errand.deadline) throw error;
         this.retries += 1;
         await sleep(delay);
       }
@@ -146,7 +152,7 @@ class Session implements PrefectSession {
     const started = performance.now();
     let failure: unknown;
     try {
-      return await this.transport.send(method, path, options, this.urgency);
+      return await this.transport.send(method, path, options, this.errand);
     } catch (error) {
       failure = error;
       throw error;

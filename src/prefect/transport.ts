@@ -2,12 +2,13 @@ import { Pool } from 'undici';
 import { z } from 'zod';
 import { Admission, NotAdmitted, type Priority } from '../admission.js';
 import { JsonSyntaxError, jsonOrText, stringifyJson } from '../json.js';
+import { serverOf, type Span, type SpanAbout } from '../telemetry/tracing.js';
 import { Breaker } from './breaker.js';
 import { CsrfToken } from './csrf.js';
 import { ShapeError, UpstreamError } from './errors.js';
 import { exchange, type RawReply } from './exchange.js';
 import { explain } from './explain.js';
-import type { ApiPath } from './path.js';
+import { path, type ApiPath } from './path.js';
 import { parseRetryAfter, type RetryClass } from './retry.js';
 
 export interface TransportOptions {
@@ -22,10 +23,12 @@ export interface TransportOptions {
 }
 
 /** What a call gets from the host's request that it is for. */
-export interface Urgency {
+export interface Errand {
   priority: Priority;
   /** In milliseconds since the epoch; waiting for a connection counts. */
   deadline: number;
+  /** Where it is traced. */
+  span: Span | undefined;
 }
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -50,6 +53,8 @@ export class Transport {
   private readonly pool: Pool;
   private readonly prefix: string;
   private readonly authorization: Record<string, string>;
+  /** As spans name it. */
+  private readonly server: Record<string, string | number>;
   private readonly breaker = new Breaker();
   private readonly csrf = new CsrfToken();
   /** In place of undici's own queue, which knows no priorities and keeps what is given up until its turn. */
@@ -61,6 +66,7 @@ export class Transport {
     this.admission = new Admission({ slots, waiting: queue - slots });
     const url = new URL(options.apiUrl);
     this.prefix = url.pathname.replace(/\/+$/, '');
+    this.server = serverOf(url);
     this.pool = new Pool(url.origin, {
       connections,
       pipelining: 1,
@@ -91,11 +97,12 @@ export class Transport {
     method: Method,
     path: ApiPath,
     options: Call<T> & { retry: RetryClass },
-    { priority, deadline }: Urgency,
+    errand: Errand,
   ): Promise<T> {
+    const { priority, deadline } = errand;
     if (!this.admission.tryEnter(priority)) await this.turn(priority, deadline);
     try {
-      return await this.sendNow(method, path, options, deadline);
+      return await this.sendNow(method, path, options, errand);
     } finally {
       this.admission.leave(priority);
     }
@@ -117,12 +124,12 @@ export class Transport {
     method: Method,
     path: ApiPath,
     options: Call<T> & { retry: RetryClass },
-    deadline: number,
+    errand: Errand,
   ): Promise<T> {
     this.breaker.admit();
     const began = Date.now();
     try {
-      const result = await this.call(method, path, options, deadline);
+      const result = await this.call(method, path, options, errand);
       this.breaker.succeeded();
       return result;
     } catch (error) {
@@ -133,13 +140,13 @@ export class Transport {
     }
   }
 
-  private async call<T>(method: Method, path: ApiPath, options: Call<T>, deadline: number): Promise<T> {
+  private async call<T>(method: Method, path: ApiPath, options: Call<T>, errand: Errand): Promise<T> {
     const isWrite = method !== 'GET';
-    if (isWrite && this.csrf.isStale) await this.refreshCsrf(deadline);
+    if (isWrite && this.csrf.isStale) await this.refreshCsrf(errand);
     const body = options.body === undefined ? null : stringifyJson(options.body);
-    let reply = await this.request(method, path.text, body, deadline);
-    if (reply.status === 403 && isWrite && (await this.refreshCsrf(deadline))) {
-      reply = await this.request(method, path.text, body, deadline);
+    let reply = await this.request(method, path, body, errand);
+    if (reply.status === 403 && isWrite && (await this.refreshCsrf(errand))) {
+      reply = await this.request(method, path, body, errand);
     }
     if (reply.status >= 200 && reply.status < 300) {
       try {
@@ -158,19 +165,45 @@ export class Transport {
     });
   }
 
-  private refreshCsrf(deadline: number): Promise<boolean> {
-    return this.csrf.refresh((client) => this.request('GET', `/csrf-token?client=${client}`, null, deadline));
+  private refreshCsrf(errand: Errand): Promise<boolean> {
+    return this.csrf.refresh((client) =>
+      this.request('GET', path`/csrf-token`.withQuery({ client }), null, errand),
+    );
   }
 
-  private request(method: Method, path: string, body: string | null, deadline: number): Promise<RawReply> {
+  private request(
+    method: Method,
+    path: ApiPath,
+    body: string | null,
+    { deadline, span }: Errand,
+  ): Promise<RawReply> {
+    const callSpan = span?.child(this.aboutCall(method, path));
     const headers = {
       accept: 'application/json',
       ...(body === null ? {} : { 'content-type': 'application/json' }),
       ...this.authorization,
       ...(method === 'GET' ? {} : this.csrf.headers()),
+      ...callSpan?.headers,
     };
-    return exchange(this.pool, { method, path: this.prefix + path, headers, body }, deadline);
+    const reply = exchange(this.pool, { method, path: this.prefix + path.text, headers, body }, deadline);
+    return callSpan ? endingWith(reply, callSpan) : reply;
   }
+
+  private aboutCall(method: Method, { template }: ApiPath): SpanAbout {
+    const attributes = { ...this.server, 'http.request.method': method, 'url.template': template };
+    return { name: `${method} ${template}`, kind: 'client', attributes };
+  }
+}
+
+/** Ends a span with what a call came to. */
+async function endingWith(reply: Promise<RawReply>, span: Span): Promise<RawReply> {
+  try {
+    const { status } = await reply;
+    span.end({ status });
+  } catch (error) {
+    span.end({ failure: error instanceof UpstreamError ? error.failure : 'error' });
+  }
+  return reply;
 }
 
 function authorization({ apiKey, authString }: TransportOptions): Record<string, string> {

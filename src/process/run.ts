@@ -4,6 +4,7 @@ import type { Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { Facade, ServeOptions } from '../serve.js';
 import type { Settling } from '../settle.js';
+import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.js';
 import { isLocalHost, removeStaleSocket, socketPath } from './address.js';
 import type { LocalStack } from './local-stack.js';
 
@@ -15,7 +16,11 @@ interface RunOptions {
   root: string;
   say: (line: string) => void;
   /** What runs once a machine, however many workers serve: in their primary, or in the single process. */
-  startTasks?: (config: ServeOptions['config'], logger: Logger) => Settling | Promise<Settling>;
+  startTasks?: (
+    config: ServeOptions['config'],
+    logger: Logger,
+    telemetry: Telemetry,
+  ) => Settling | Promise<Settling>;
 }
 
 /** Serves until a signal comes or a part dies. @returns the exit code */
@@ -32,10 +37,12 @@ export async function run({
     readable: process.stdout.isTTY,
   });
   const ending = endOfRun();
+  let telemetry: Telemetry | undefined;
   let stack: LocalStack | undefined;
   let settling: Settling | undefined;
   let facade: Facade | undefined;
   try {
+    telemetry = await startTelemetry(config, logger);
     stack = config.PREFECT_API_URL ? undefined : await startStack(config, root, say, ending);
     const settled = {
       ...config,
@@ -45,12 +52,13 @@ export async function run({
     };
     const path = socketPath(config.PREFECT_PROXY_API_HOST);
     if (path !== undefined) await removeStaleSocket(path);
-    if (settled.RECONCILE_INTERVAL > 0) settling = await startTasks(settled, logger);
+    if (settled.RECONCILE_INTERVAL > 0) settling = await startTasks(settled, logger, telemetry);
     const hint = settling?.hint ?? (() => {});
     const workers = numberOfWorkers(config, stack !== undefined);
     if (workers === 1) {
       const { serve } = await import('../serve.js');
-      facade = await serve({ config: settled, logger, port: settled.PREFECT_PROXY_API_PORT, hint });
+      const port = settled.PREFECT_PROXY_API_PORT;
+      facade = await serve({ config: settled, logger, port, hint, telemetry });
     } else {
       const { startCluster } = await import('./cluster.js');
       const workerEnv = envOfWorkers(givenEnv, settled, stack);
@@ -83,16 +91,22 @@ export async function run({
     if (ending.signal.aborted) return await ending.reason;
     throw error;
   } finally {
+    const endedAt = performance.now();
     await facade?.close();
     await settling?.close();
     await stack?.stop();
+    await telemetry?.close(leftOf(config, endedAt));
     await logger.close();
   }
 }
 
-async function settleEnded(config: ServeOptions['config'], logger: Logger): Promise<Settling> {
+async function settleEnded(
+  config: ServeOptions['config'],
+  logger: Logger,
+  telemetry: Telemetry,
+): Promise<Settling> {
   const { startSettling } = await import('../settle.js');
-  return startSettling(config, logger);
+  return startSettling(config, logger, telemetry);
 }
 
 /** One for each CPU, at most 4; with the local stack, which is for one person, a single process. */

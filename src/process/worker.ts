@@ -1,6 +1,7 @@
 import type { Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
 import { serve, type Facade } from '../serve.js';
+import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.js';
 import { BEAT_MS, primaryMessage, type WorkerMessage } from './cluster/messages.js';
 
 /**
@@ -22,10 +23,11 @@ export async function runWorker(readConfig: () => Promise<Config>): Promise<void
     const config = await readConfig();
     // To the primary, which writes for all: several processes cannot rotate one file.
     const logger = createLogger({ level: config.LOG_LEVEL, readable: false });
-    const facade = await startFacade(config, logger);
+    const telemetry = await startTelemetry(config, logger);
+    const facade = await startFacade(config, logger, telemetry);
     process.on('message', (received) => {
       const { data: message } = primaryMessage.safeParse(received);
-      if (message) void end(facade, logger, message.replaced);
+      if (message) void end({ config, facade, logger, telemetry }, message.replaced);
     });
     tell({ kind: 'ready', url: facade.url });
   } catch (error) {
@@ -34,7 +36,7 @@ export async function runWorker(readConfig: () => Promise<Config>): Promise<void
   }
 }
 
-function startFacade(config: Config, logger: Logger): Promise<Facade> {
+function startFacade(config: Config, logger: Logger, telemetry: Telemetry): Promise<Facade> {
   const { PREFECT_API_URL, PREFECT_PROXY_API_PORT: port } = config;
   if (PREFECT_API_URL === undefined) throw new Error('PREFECT_API_URL: gone since the start');
   return serve({
@@ -45,6 +47,7 @@ function startFacade(config: Config, logger: Logger): Promise<Facade> {
       tell({ kind: 'hint', hint });
     },
     onRequest: countdown(config),
+    telemetry,
   });
 }
 
@@ -57,8 +60,17 @@ function countdown({ MAX_REQUESTS: most, MAX_REQUESTS_JITTER: jitter }: Config):
   };
 }
 
-async function end(facade: Facade, logger: Logger, replaced: boolean): Promise<void> {
+interface Running {
+  config: Config;
+  facade: Facade;
+  logger: Logger;
+  telemetry: Telemetry;
+}
+
+async function end({ config, facade, logger, telemetry }: Running, replaced: boolean): Promise<void> {
+  const endedAt = performance.now();
   await facade.close({ replaced });
+  await telemetry.close(leftOf(config, endedAt));
   await logger.close();
   // What the pipe did not take at once is still to be written.
   process.stdout.write('', () => process.exit(0));

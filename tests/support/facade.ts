@@ -1,6 +1,7 @@
 import { loadConfig } from '../../src/config.js';
 import type { Logger, LogFields } from '../../src/logger.js';
 import { serve } from '../../src/serve.js';
+import { startTelemetry } from '../../src/telemetry/telemetry.js';
 
 export interface LogLine extends LogFields {
   level: 'info' | 'warn' | 'error';
@@ -35,6 +36,16 @@ export async function startFacade(apiUrl: string, env: Record<string, string> = 
   const onRequest = () => {
     arrived += 1;
   };
-  const facade = await serve({ config: { ...config, PREFECT_API_URL: apiUrl }, logger, port: 0, onRequest });
-  return { url: facade.url, lines, arrived: () => arrived, close: () => facade.close() };
+  const telemetry = await startTelemetry(config, logger);
+  const settled = { ...config, PREFECT_API_URL: apiUrl };
+  const facade = await serve({ config: settled, logger, port: 0, onRequest, telemetry });
+  return {
+    url: facade.url,
+    lines,
+    arrived: () => arrived,
+    close: async () => {
+      await facade.close();
+      await telemetry.close(5_000);
+    },
+  };
 }

@@ -141,7 +141,7 @@ export class RunFeed {
       await this.pause(this.delay());
       if (this.isStopped || this.isSettled || this.isGone || this.isClosed) break;
       try {
-        await this.readOn(this.deps.client.session({ priority: 'low' }));
+        await this.readOn(this.deps.client.session({ priority: 'low', isShared: true }));
         this.failures = 0;
       } catch {
         // What cannot be read now is read later; the watch says so where the run is gone.

@@ -140,7 +140,7 @@ export class RunWatch {
       if (delay > 0) await sleep(delay);
       const isPast = this.isClosed || entry.listeners.size === 0 || entry.heard !== stateId;
       if (isPast || entry.known?.stateId === stateId) return;
-      await this.read(entry, this.options.client.session());
+      await this.read(entry, this.options.client.session({ isShared: true }));
     }
   }
 
@@ -202,7 +202,7 @@ export class RunWatch {
   private async sweep(): Promise<void> {
     if (this.isSweeping) return;
     this.isSweeping = true;
-    const api = this.options.client.session();
+    const api = this.options.client.session({ isShared: true });
     await Promise.all([...this.entries.values()].map((entry) => this.read(entry, api)));
     this.isSweeping = false;
     this.sweepIn(this.pause());

@@ -19,6 +19,8 @@ const RETRY_SECONDS = 10;
 
 /** Cleans up after a run until nothing is left. What is gone already is success, so everything may be done twice. */
 export class Cleaning implements Work {
+  readonly name = 'clean up after a run';
+
   constructor(private readonly options: CleaningOptions) {}
 
   readonly isDone = ({ isCleaned }: Progress): boolean => isCleaned;

@@ -2,6 +2,7 @@ import type { Logger } from '../../logger.js';
 import type { PrefectClient } from '../../prefect/client.js';
 import { isEnded, parseRun, type EndedRun, type Run } from '../../prefect/ended-runs.js';
 import { UpstreamError } from '../../prefect/errors.js';
+import { asTrace, type Tracing } from '../../telemetry/tracing.js';
 import type { Hint } from '../hints.js';
 import type { RunPoller } from '../poll.js';
 import { Agenda, type Task } from './agenda.js';
@@ -13,6 +14,7 @@ export interface DeskDeps {
   poller: RunPoller;
   notes: Notes;
   logger: Logger;
+  tracing?: Tracing | undefined;
 }
 
 /** What a step leaves: labels to write, and seconds after which it has to be done again. */
@@ -23,6 +25,8 @@ export interface Step {
 
 /** One of the two things that settlement does with a run that has ended. */
 export interface Work {
+  /** As traces name it. */
+  name: string;
   isDone: (progress: Progress) => boolean;
   step: (run: EndedRun, progress: Progress, task: Task) => Promise<Step>;
 }
@@ -48,7 +52,7 @@ export class Desk {
     private readonly work: Work,
   ) {
     this.agenda = new Agenda(
-      (id, task) => this.handle(id, task),
+      (id, task) => asTrace(deps.tracing, work.name, () => this.handle(id, task)),
       (id, error) => {
         deps.logger.warn('settlement failed', { flow_run: id, error: wordOf(error) });
       },

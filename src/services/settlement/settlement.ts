@@ -2,6 +2,7 @@ import type { HostWebhook } from '../../host/webhook.js';
 import type { Logger } from '../../logger.js';
 import type { PrefectClient } from '../../prefect/client.js';
 import { parseRun, type EndedRun } from '../../prefect/ended-runs.js';
+import type { Tracing } from '../../telemetry/tracing.js';
 import type { Hint } from '../hints.js';
 import type { RunPoller } from '../poll.js';
 import { Cleaning } from './cleaning.js';
@@ -18,6 +19,7 @@ export interface SettlementDeps {
   logger: Logger;
   /** Seconds for which a failed or crashed run keeps what it declared, so that it can be retried. */
   graceSeconds: number;
+  tracing?: Tracing | undefined;
 }
 
 /**
@@ -32,8 +34,8 @@ export class Settlement {
   private readonly cleaning: Desk;
   private readonly isTimeToProbe: () => boolean;
 
-  constructor({ client, poller, host, logger, graceSeconds }: SettlementDeps) {
-    const deps = { client, poller, logger, notes: new Notes(client) };
+  constructor({ client, poller, host, logger, graceSeconds, tracing }: SettlementDeps) {
+    const deps = { client, poller, logger, tracing, notes: new Notes(client) };
     const telling = new Telling({
       host,
       logger,

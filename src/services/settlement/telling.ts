@@ -32,6 +32,7 @@ const PROBE_SHARE = 0.25;
 
 /** Tells the host of a run's end until it has heard, or says that it never will, or time is up. */
 export class Telling implements Work {
+  readonly name = 'tell the host of a run';
   readonly counts: TellingCounts = { delivered: 0, failedAttempts: 0, dead: 0 };
   /** As if it had been down: what an earlier process left waiting goes with the first success. */
   private failures = HOST_DOWN_AFTER;
