@@ -185,6 +185,8 @@ export async function loadDotenv(): Promise<void> {
 
 /** What Sentry's SDK takes: it says nothing of one that it does not take. */
 function isDsn(url: string): boolean {
+  // What is no URL at all is said already.
+  if (!URL.canParse(url)) return true;
   const { username, pathname } = new URL(url);
   return /^\w+$/.test(username) && /\/\d+$/.test(pathname);
 }
