@@ -141,8 +141,8 @@ program.parseAsync().catch((error: unknown) => {
 
 /** @param over wins over the environment */
 async function readConfig(over: Record<string, string> = {}): Promise<Config> {
-  await loadDotenv();
-  return loadConfig({ ...process.env, ...over });
+  const namesInFile = await loadDotenv();
+  return loadConfig({ ...process.env, ...over }, namesInFile);
 }
 
 /** What our own commands send to a facade; the first of several: all of them are accepted. */

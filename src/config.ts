@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { isLocalHost, socketPath } from './process/address.js';
+import { unknownNames } from './config-names.js';
+import { isLocalHost, socketPath, urlOf } from './process/address.js';
 
 const text = z.string().trim();
 const optionalText = text.transform((v) => v || undefined).optional();
@@ -147,22 +148,51 @@ const RELATIONS: Relation[] = [
     problem:
       'on an address that others can reach a key is needed; or say ALLOW_UNAUTHENTICATED=true, and everybody is served',
   },
+  {
+    of: ['PREFECT_API_URL', 'PREFECT_PROXY_API_PORT'],
+    isWrong: ({ PREFECT_API_URL: url, PREFECT_PROXY_API_HOST: host, PREFECT_PROXY_API_PORT: port }) =>
+      url !== undefined && new URL(url).origin === urlOf({ host, port }),
+    problem: 'the orchestrator cannot be where the facade itself listens',
+  },
+];
+
+const DOUBTS: Relation[] = [
+  {
+    of: ['PREFECT_PROXY_API_HOST', 'ALLOW_UNAUTHENTICATED'],
+    isWrong: (config) => !isLocalHost(config.PREFECT_PROXY_API_HOST) && config.PROXY_API_KEY.length === 0,
+    problem: 'no key is asked for: whoever reaches the address may do all that the facade can',
+  },
+  {
+    of: ['HOST_WEBHOOK_KEY', 'HOST_WEBHOOK_SECRET'],
+    isWrong: (config) =>
+      config.HOST_WEBHOOK_URL === undefined &&
+      (config.HOST_WEBHOOK_KEY !== undefined || config.HOST_WEBHOOK_SECRET !== undefined),
+    problem: 'without HOST_WEBHOOK_URL nobody is told anything',
+  },
 ];
 
 /**
  * Reads the whole configuration once.
+ * @param namesInFile those of `.env`, where a mistyped name is told from one that is not for us
  * @throws ConfigError that lists every wrong variable at once
  */
-export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+export function loadConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  namesInFile: readonly string[] = [],
+): Config {
   const given = Object.fromEntries(
-    Object.entries(env).flatMap(([name, value]) => (value?.trim() ? [[name, value.trim()]] : [])),
+    Object.entries(env).flatMap(([name, value]) =>
+      value?.trim() && !isServiceLink(name, value) ? [[name, value.trim()]] : [],
+    ),
   );
   const parsed = environment.safeParse(given);
   const issues = parsed.error?.issues ?? [];
   const wrong = new Set(issues.map(({ path }) => String(path[0])));
   // What is wrong by itself is left out, so that the rest can be looked at, too.
   const rest = parsed.data ?? environment.parse(omit(given, wrong));
+  const names = { environment: Object.keys(env), file: new Set(namesInFile) };
   const problems = [
+    ...unknownNames(names, Object.keys(environment.shape)),
     ...issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...RELATIONS.filter(({ of, isWrong }) => !of.some((name) => wrong.has(name)) && isWrong(rest)).map(
       ({ of, problem }) => `${of.join(' and ')}: ${problem}`,
@@ -176,11 +206,23 @@ function omit(given: Readonly<Record<string, string>>, names: ReadonlySet<string
   return Object.fromEntries(Object.entries(given).filter(([name]) => !names.has(name)));
 }
 
-/** Reads `.env` beside the working directory into the process, where there is one. */
-export async function loadDotenv(): Promise<void> {
-  if (!existsSync('.env')) return;
+/** A service `prefect-server` in Kubernetes sets PREFECT_SERVER_PORT of all around it to `tcp://10.0.0.1:4200`. */
+function isServiceLink(name: string, value: string): boolean {
+  return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value);
+}
+
+/** What can be, and is hardly meant: a line for each. */
+export function doubtsOf(config: Config): string[] {
+  return DOUBTS.filter(({ isWrong }) => isWrong(config)).map(
+    ({ of, problem }) => `${of.join(' and ')}: ${problem}`,
+  );
+}
+
+/** Reads `.env` beside the working directory into the process, where there is one. @returns the names in it */
+export async function loadDotenv(): Promise<string[]> {
+  if (!existsSync('.env')) return [];
   const { config } = await import('dotenv');
-  config({ quiet: true });
+  return Object.keys(config({ quiet: true }).parsed ?? {});
 }
 
 /** What Sentry's SDK takes: it says nothing of one that it does not take. */

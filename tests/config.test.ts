@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, loadConfig } from '../src/config.js';
+import { ConfigError, doubtsOf, loadConfig } from '../src/config.js';
 
 const file = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 
@@ -127,6 +127,116 @@ describe('Configuration', () => {
   });
   it.each(['false', 'False', 'no', '0', 'off', 'n'])('PREFECT_API_RETRY=%j is off', (value) => {
     expect(loadConfig({ PREFECT_API_RETRY: value }).PREFECT_API_RETRY).toBe(false);
+  });
+
+  describe('a name that is none of ours', () => {
+    const named = (name: string, ...inFile: string[]) => {
+      try {
+        loadConfig({ [name]: 'canary' }, inFile);
+      } catch (error) {
+        return (error as ConfigError).problems;
+      }
+      return [];
+    };
+    const both = (name: string) => [named(name), named(name, name)];
+
+    it.each([
+      ['HOST_WEBHOOK_URLL', 'HOST_WEBHOOK_URL'],
+      ['PREFECT_API_TIMOUT', 'PREFECT_API_TIMEOUT'],
+      ['PREFECT_PROXY_APIPORT', 'PREFECT_PROXY_API_PORT'],
+      ['RECONCILE_INTERVALL', 'RECONCILE_INTERVAL'],
+      ['SYNC_RUN_TIMEOUTS', 'SYNC_RUN_TIMEOUT'],
+      ['PROXY_API_KEYS', 'PROXY_API_KEY'],
+    ])('%s stops, wherever it is set: did you mean %s?', (name, meant) => {
+      for (const problems of both(name))
+        expect(problems).toEqual([`${name}: there is no such variable; did you mean ${meant}?`]);
+    });
+
+    it.each([
+      ['LOG_DIR', 'LOGDIR'],
+      ['LOGLEVEL', 'LOG_LEVEL'],
+      ['log_level', 'LOG_LEVEL'],
+      ['MAX_BODY_BYTE', 'MAX_BODY_BYTES'],
+      ['ALLOW_UNAUTENTICATED', 'ALLOW_UNAUTHENTICATED'],
+      ['WEB_CONCURENCY', 'WEB_CONCURRENCY'],
+    ])('%s stops in .env only, where it was meant for us', (name, meant) => {
+      const [elsewhere, inFile] = both(name);
+      expect(elsewhere).toEqual([]);
+      expect(inFile).toEqual([`${name}: there is no such variable; did you mean ${meant}?`]);
+    });
+
+    it('has no suggestion where nothing is like it', () => {
+      expect(named('HOST_WEBHOOK_COLOUR')).toEqual(['HOST_WEBHOOK_COLOUR: there is no such variable']);
+    });
+
+    it.each([
+      // Prefect's own, those of the compose files, of hosts, of libraries, of a shell.
+      'PREFECT_API_DATABASE_CONNECTION_URL',
+      'PREFECT_API_ENABLE_HTTP2',
+      'PREFECT_API_REQUEST_TIMEOUT',
+      'PREFECT_API_SSL_CERT_FILE',
+      'PREFECT_CLIENT_MAX_RETRIES',
+      'PREFECT_HOME',
+      'PREFECT_LOGGING_LEVEL',
+      'PREFECT_SERVER_API_AUTH_STRING',
+      'PREFECT_SERVER_API_HOST',
+      'PREFECT_SERVER_API_PORT',
+      'PREFECT_UI_API_URL',
+      'PREFECT_UI_URL',
+      'PREFECT_WORKER_QUERY_SECONDS',
+      'PREFECT_PROXY_API_URL',
+      'DB_CONNECTION_URL',
+      'POSTGRES_PASSWORD',
+      'BUILD_DATE',
+      'HOT_RELOAD',
+      'FLOW_RUN_LIMIT',
+      'PUBLISH_ADDRESS',
+      'OTEL_SERVICE_NAME',
+      'SENTRY_ENVIRONMENT',
+      'NODE_OPTIONS',
+      'PYTHONPATH',
+      'LOGNAME',
+    ])('%s passes, wherever it is set', (name) => {
+      expect(both(name)).toEqual([[], []]);
+    });
+
+    it.each(['PREFECT_PROXY_SERVICE_HOST', 'PREFECT_PROXY_PORT_8080_TCP_ADDR', 'WEBHOOK_PORT'])(
+      '%s passes: Kubernetes names services so',
+      (name) => {
+        expect(named(name)).toEqual([]);
+      },
+    );
+
+    it('is told beside what else is wrong', () => {
+      const problems = problemsOf({
+        HOST_WEBHOOK_URLL: 'x',
+        LOG_LEVEL: 'canary',
+        PREFECT_PROXY_API_HOST: '::',
+      });
+      expect(problems).toHaveLength(3);
+    });
+  });
+
+  it("a port is not what Kubernetes says of another service's", () => {
+    const env = { PREFECT_SERVER_PORT: 'tcp://10.0.0.1:4200' };
+    expect(loadConfig(env).PREFECT_SERVER_PORT).toBe(4200);
+    expect(problemsOf({ PREFECT_SERVER_PORT: 'canary' })).toHaveLength(1);
+  });
+
+  it('the orchestrator is not where the facade listens', () => {
+    const env = { PREFECT_API_URL: 'http://127.0.0.1:8080/api' };
+    expect(problemsOf(env)).toEqual([expect.stringContaining('PREFECT_API_URL')]);
+    expect(problemsOf({ ...env, PREFECT_PROXY_API_PORT: '8081' })).toEqual([]);
+  });
+
+  it('what can be but is hardly meant is a doubt', () => {
+    const doubts = (env: Record<string, string>) => doubtsOf(loadConfig(env));
+    expect(doubts({})).toEqual([]);
+    expect(doubts({ HOST_WEBHOOK_KEY: 'x', HOST_WEBHOOK_URL: 'http://host/' })).toEqual([]);
+    expect(doubts({ HOST_WEBHOOK_KEY: 'x' })).toEqual([expect.stringContaining('HOST_WEBHOOK_URL')]);
+    expect(doubts({ PREFECT_PROXY_API_HOST: '::', ALLOW_UNAUTHENTICATED: 'true' })).toEqual([
+      expect.stringContaining('no key'),
+    ]);
   });
 
   describe('on an address that others can reach', () => {

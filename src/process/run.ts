@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import type { Config } from '../config.js';
+import { doubtsOf, type Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { Facade, ServeOptions } from '../serve.js';
 import type { Settling } from '../settle.js';
 import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.js';
-import { isLocalHost, removeStaleSocket, socketPath } from './address.js';
+import { removeStaleSocket, socketPath } from './address.js';
 import type { LocalStack } from './local-stack.js';
 
 interface RunOptions {
@@ -72,11 +72,7 @@ export async function run({
       });
     }
     settling?.listening(facade.url);
-    if (!isLocalHost(config.PREFECT_PROXY_API_HOST) && config.PROXY_API_KEY.length === 0)
-      logger.warn('no key is asked for: whoever reaches this address may do all that the facade can', {
-        because: 'ALLOW_UNAUTHENTICATED=true',
-        url: facade.url,
-      });
+    for (const doubt of doubtsOf(config)) logger.warn('configuration', { doubt });
     if (stack) await announceStack(stack, facade, root, say);
     else
       logger.info('listening', {
