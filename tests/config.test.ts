@@ -306,4 +306,16 @@ describe('Configuration', () => {
     expect([...new Set(template)].sort()).toEqual([...read].sort());
     expect(new Set(template).size).toBe(template.length);
   });
+
+  it('has the defaults that .env.template shows', () => {
+    const lines = readFileSync(file('.env.template'), 'utf8').matchAll(/^# ([A-Z][A-Z0-9_]+)=(.*)$/gm);
+    const config: Record<string, unknown> = { ...loadConfig({}) };
+    for (const [, name = '', shown = ''] of lines) {
+      // An example, and what depends on the place.
+      if (['PREFECT_API_URL', 'FLOWS_PATH'].includes(name)) continue;
+      const read: Record<string, unknown> = { ...loadConfig({ [name]: shown }) };
+      expect([name, read[name]]).toEqual([name, config[name]]);
+      if (shown === '') expect([name, config[name] ?? []]).toEqual([name, []]);
+    }
+  });
 });
