@@ -340,7 +340,7 @@ describe('A host that hangs up', () => {
     socket.destroy();
     await own.close();
     await paged.close();
-  });
+  }, 60_000);
 });
 
 describe('When the service ends', () => {

@@ -129,7 +129,7 @@ export class Agenda {
 }
 
 /** Seconds to wait after so many failures before this one. */
-export function retrySeconds(failures: number): number {
+function retrySeconds(failures: number): number {
   return RETRY_SECONDS[Math.min(failures, RETRY_SECONDS.length - 1)] ?? 0;
 }
 
