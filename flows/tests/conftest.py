@@ -28,7 +28,7 @@ from postgres import Postgres, find_postgres, run_postgres
 @pytest.fixture(scope="session", autouse=True)
 def orchestrator() -> Iterator[None]:
     """The server that every test of the session talks to."""
-    with prefect_test_harness(server_startup_timeout=60):
+    with prefect_test_harness(server_startup_timeout=180):
         yield
 
 

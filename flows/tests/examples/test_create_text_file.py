@@ -1,5 +1,7 @@
 """The example that lets cmd.exe create a file. Where there is none, a stand-in does what its manual says."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +63,59 @@ def test_no_value_is_in_the_command_line(calls: list[tuple[str, dict[str, str]]]
     assert line == example.COMMAND_LINE
     assert (env["TEXT"], env["TEXT_FILE"]) == (HOSTILE, str(file))
     assert file.read_text(encoding="utf-8").splitlines() == HOSTILE.splitlines()
+
+
+# Does what the manual says of the line: sets the code page, and writes the environment's text with a line break.
+CMD = r'''#!{python}
+import os, sys
+[line] = sys.argv[1:]
+assert line == '/d /v:on /s /c "chcp 65001 >nul & >"!TEXT_FILE!" echo(!TEXT!"', line
+if os.environ["TEXT"] == "refused":
+    sys.stderr.buffer.write(b"Zugriff verweigert: \xfc\r\n")
+    sys.exit(5)
+with open(os.environ["TEXT_FILE"], "wb") as file:
+    file.write(os.environ["TEXT"].encode() + b"\r\n")
+'''
+
+
+@pytest.fixture
+def cmd_exe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Windows with a cmd.exe on the PATH: a program is found there by the first word of the line, and gets the rest."""
+    folder = tmp_path / "system32"
+    folder.mkdir()
+    program = folder / "cmd.exe"
+    program.write_text(CMD.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    real_run = subprocess.run
+
+    def run(line: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        name, rest = line.split(" ", 1)
+        return real_run([shutil.which(name) or name, rest], **options)
+
+    monkeypatch.setattr(example, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(example, "subprocess", SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired))
+    return program
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has a cmd.exe of its own")
+def test_the_program_cmd_exe_writes_the_file(cmd_exe: Path, tmp_path: Path) -> None:
+    for text in (HOSTILE, "", "plain"):
+        file = tmp_path / "a & b.txt"
+        state = create_text_file(str(file), text, return_state=True)
+        assert (state.is_completed(), state.message) == (True, f"Created {file}")
+        assert file.read_text(encoding="utf-8") == f"{text}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has a cmd.exe of its own")
+def test_a_cmd_exe_that_refuses_or_is_not_there_fails_the_run(cmd_exe: Path, tmp_path: Path) -> None:
+    refused = create_text_file(str(tmp_path / "x.txt"), "refused", return_state=True)
+    assert (refused.is_failed(), refused.message) == (True, "cmd.exe exited with 5: Zugriff verweigert: \ufffd")
+    cmd_exe.unlink()
+    missing = create_text_file(str(tmp_path / "x.txt"), return_state=True)
+    assert missing.is_failed()
+    assert (missing.message or "").startswith("the file was not written: ")
+    assert list(tmp_path.iterdir()) == [cmd_exe.parent]
 
 
 @pytest.mark.parametrize(
