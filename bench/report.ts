@@ -125,7 +125,8 @@ function verdict(isMet: boolean): string {
   return isMet ? 'met' : 'NOT MET';
 }
 
-function table(rows: Row[]): string {
+/** Rows with columns of equal width. */
+export function table(rows: Row[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const pad = (cell: string, column: number) =>
     column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0);

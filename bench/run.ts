@@ -31,6 +31,8 @@ try {
   });
   if (values.only === 'wait') {
     await import('./wait.js');
+  } else if (values.only === 'overload') {
+    await import('./overload.js');
   } else {
     requireWrk();
     const given = process.env['BENCH_PREFECT_API_URL']?.replace(/\/+$/, '');

@@ -5,6 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 import { createApp } from './app.js';
 import { createClient } from './create-client.js';
 import { loadConfig, type Config } from './config.js';
+import { pace } from './http/pace.js';
 import { guardWire, unroutable, wireLimits } from './http/wire.js';
 import type { Logger } from './logger.js';
 import { openApiDocument } from './openapi.js';
@@ -67,7 +68,9 @@ export async function serve(options: ServeOptions): Promise<Facade> {
     hostname: 'localhost',
     errorHandler: (error) => unroutable(error, logger),
   });
-  const server = createServer(wireLimits(config), (request, response) => void listener(request, response));
+  const server = createServer(wireLimits(config));
+  const isProbe = (path: string) => path === '/healthz' || path === '/readyz';
+  pace(server, (request, response) => void listener(request, response), isProbe);
   guardWire(server, logger);
   if (onRequest) server.on('request', onRequest);
   const drain = drainer(server);

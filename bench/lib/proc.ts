@@ -5,7 +5,7 @@ const TICK_MS = 10;
 
 /** CPU time that a process and its descendants have used so far. */
 export function cpuMs(pid: number): number {
-  return sum(tree(pid), (each) => {
+  return sum(processes(pid), (each) => {
     // The name in brackets may hold blanks; utime and stime are the 12th and 13th field after it.
     const fields = read(`/proc/${each}/stat`)
       .replace(/^.*\) /s, '')
@@ -14,10 +14,10 @@ export function cpuMs(pid: number): number {
   });
 }
 
-/** Resident memory of a process and its descendants. */
-export function rssMb(pid: number): number {
+/** Resident memory of a process and its descendants, or of it alone. */
+export function rssMb(pid: number, withDescendants = true): number {
   return sum(
-    tree(pid),
+    withDescendants ? processes(pid) : [pid],
     (each) => Number(/^VmRSS:\s+(\d+)/m.exec(read(`/proc/${each}/status`))?.[1] ?? 0) / 1024,
   );
 }
@@ -36,9 +36,10 @@ export function watchRss(pid: number, everyMs = 100): { stop: () => number } {
   };
 }
 
-function tree(pid: number): number[] {
+/** A process and its descendants. */
+export function processes(pid: number): number[] {
   const children = read(`/proc/${pid}/task/${pid}/children`).trim().split(' ').filter(Boolean).map(Number);
-  return [pid, ...children.flatMap(tree)];
+  return [pid, ...children.flatMap(processes)];
 }
 
 function sum(pids: number[], of: (pid: number) => number): number {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { request } from 'undici';
@@ -14,10 +14,12 @@ export interface Server extends Child {
 /** Starts a server of `bench/servers/`. */
 export async function startServer(
   children: Children,
-  name: 'upstream' | 'pass-through',
+  name: 'upstream' | 'pass-through' | 'stalling-upstream' | 'crowd',
   env: Record<string, string> = {},
 ): Promise<Server> {
   const logFile = join(children.directory, `${name}.log`);
+  // One of that name may have been there before, at another address.
+  rmSync(logFile, { force: true });
   const args = ['--import', 'tsx', `bench/servers/${name}.ts`];
   const child = await children.start(name, process.execPath, args, { cwd: root, env, logFile });
   let url: string | undefined;
