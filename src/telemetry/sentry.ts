@@ -115,8 +115,7 @@ function onUncaught(): () => void {
 async function loadProfiling(logger: Logger): Promise<Integration[]> {
   try {
     const { nodeProfilingIntegration } = await import('@sentry/profiling-node');
-    // Its newest release is behind the SDK's: the same interface, in types of another copy.
-    return [nodeProfilingIntegration() as unknown as Integration];
+    return [nodeProfilingIntegration()];
   } catch (error) {
     logger.warn('profiles are off: the profiler cannot be loaded', {
       error: error instanceof Error ? error.name : undefined,
