@@ -28,8 +28,6 @@ const TAGS = {
 
 /** The OpenAPI 3.1 document of all routes. */
 export function openApiDocument(app: App) {
-  for (const [name, scheme] of Object.entries(API_KEY_SCHEMES))
-    app.openAPIRegistry.registerComponent('securitySchemes', name, scheme);
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {

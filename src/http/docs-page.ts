@@ -36,5 +36,21 @@ export const DOCS_JS = `SwaggerUIBundle({
 });
 `;
 
+/** There is one server, one media type a reply and no links: what would choose among them is not shown. */
 export const DOCS_CSS = `body { margin: 0; }
+.swagger-ui .info { margin: 24px 0; }
+.swagger-ui .info hgroup.main { margin: 0 0 12px; }
+.swagger-ui .scheme-container { margin: 0 0 12px; padding: 12px 0; }
+.swagger-ui .scheme-container .schemes > .schemes-server-container,
+.swagger-ui .responses-table .response-controls,
+.swagger-ui .responses-table .response-col_links { display: none; }
+.swagger-ui .schemes.wrapper { justify-content: flex-end; }
+.swagger-ui .dialog-ux .modal-ux .modal-ux-content { max-height: 80vh; }
+.swagger-ui .opblock-tag small { padding: 0 10px; }
+@media (max-width: 640px) {
+  .swagger-ui .opblock-tag { flex-wrap: wrap; }
+  .swagger-ui .opblock-tag small { order: 1; flex-basis: 100%; padding: 4px 0 0; }
+  .swagger-ui .opblock-tag > button { margin-left: auto; }
+}
+.swagger-ui .parameters-col_description input[type='text'] { width: 100%; max-width: 400px; box-sizing: border-box; }
 `;

@@ -83,8 +83,14 @@ export function describeRoute<I extends InputShape>(
 ): void {
   registry.registerPath(openApiRoute(contract));
   if (!contract.key) return;
-  const { scheme, header } = contract.key;
-  registry.registerComponent('securitySchemes', scheme, { type: 'apiKey', in: 'header', name: header });
+  const { scheme, header, setting } = contract.key;
+  const description = `For \`${contract.path}\` alone: \`${setting}\``;
+  registry.registerComponent('securitySchemes', scheme, {
+    type: 'apiKey',
+    in: 'header',
+    name: header,
+    description,
+  });
 }
 
 /** The OpenAPI description of a route, made from its contract. */

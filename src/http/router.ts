@@ -10,7 +10,7 @@ import type { Doors } from './doors.js';
 import { hangUpSignal, requestHeader, type Env } from './env.js';
 import { EventStreamReply } from './event-stream.js';
 import { failureOf } from './failure.js';
-import { keyCheck, type HasKey } from './keys.js';
+import { API_KEY_SCHEMES, keyCheck, type HasKey } from './keys.js';
 import { describeRoute } from './openapi.js';
 import { allowedMethod } from './routing.js';
 import { served, type Reporting, type Served } from './served.js';
@@ -59,7 +59,11 @@ export class Router {
   constructor(
     private readonly app: App,
     private readonly deps: RouterDeps,
-  ) {}
+  ) {
+    // Before the keys of single routes: the document has them in this order.
+    for (const [name, scheme] of Object.entries(API_KEY_SCHEMES))
+      app.openAPIRegistry.registerComponent('securitySchemes', name, scheme);
+  }
 
   /** Adds one route: its documentation, and the way of its requests: check, call, reply. */
   add<I extends InputShape>(
