@@ -66,8 +66,14 @@ export async function startRealServer(version: string, database?: string): Promi
       logFile,
     },
   );
-  const stop = async () => {
+  const kill = () => {
     if (!child.hasEnded()) process.kill(-child.pid, 'SIGKILL');
+  };
+  // Ctrl-C ends the tests without their teardown.
+  process.once('exit', kill);
+  const stop = async () => {
+    process.off('exit', kill);
+    kill();
     await child.ended;
     await rm(home, { recursive: true, force: true });
   };
