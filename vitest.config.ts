@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
-    exclude: ['tests/live/**', 'tests/browser/**'],
+    exclude: ['tests/live/**', 'tests/browser/**', 'tests/docker/**'],
     testTimeout: 20_000,
     hookTimeout: 20_000,
   },

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+/**
+ * `npm run test:docker`: the images and compose files, on a machine without a Docker engine. Needs the package registries,
+ * git, Python and PostgreSQL.
+ */
+export default defineConfig({
+  test: {
+    include: ['tests/docker/**/*.test.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 240_000,
+  },
+});
