@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Ajv } from 'ajv';
 import { parse as parseDotenv } from 'dotenv';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { loadCompose, readYaml, variablesOf, type Service } from './compose.js';
 import { readDockerfile } from './dockerfile.js';
 import { composeSchema, hadolint, hasCompose } from './tools.js';
@@ -24,14 +25,22 @@ describe.each(FILES)('%s', (file) => {
 
   test('is a compose file by the specification', async () => {
     // It names its schema with https, which no validator knows.
-    const validate = new Ajv({ strict: false, validateSchema: false, validateFormats: false }).compile(await composeSchema(project));
+    const validate = new Ajv({ strict: false, validateSchema: false, validateFormats: false }).compile(
+      await composeSchema(project),
+    );
     expect(validate(readYaml(join(docker, file))), JSON.stringify(validate.errors)).toBe(true);
   });
 
   test('is what `docker compose` takes, where there is one', async ({ skip }) => {
     if (!(await hasCompose())) skip('no docker compose here');
-    const options = ['compose', '-f', file, '--env-file', '.env.template', 'config', '--quiet', '--no-env-resolution'];
-    await run('docker', options, { cwd: docker, env: { ...process.env, ...KEYS } });
+    const folder = mkdtempSync(join(tmpdir(), 'prefect-proxy-compose-'));
+    onTestFinished(() => {
+      rmSync(folder, { recursive: true });
+    });
+    // Beside a .env, which it wants to be there.
+    cpSync(docker, folder, { recursive: true });
+    await run(join(folder, 'make-env'), ['--force']);
+    await run('docker', ['compose', '-f', file, 'config', '--quiet'], { cwd: folder });
   });
 
   test('asks only for variables that .env.template lists, with the same defaults', () => {
@@ -82,7 +91,11 @@ describe.each(FILES)('%s', (file) => {
   test('keeps the database from the facade and the workers', () => {
     for (const [name, { environment }] of every(file)) {
       if (name === 'prefect-server' || name === 'postgres') continue;
-      expect([name, environment['DB_CONNECTION_URL'] ?? '', environment['POSTGRES_PASSWORD'] ?? '']).toEqual([name, '', '']);
+      expect([name, environment['DB_CONNECTION_URL'] ?? '', environment['POSTGRES_PASSWORD'] ?? '']).toEqual([
+        name,
+        '',
+        '',
+      ]);
     }
   });
 });
@@ -92,7 +105,10 @@ test('a worker takes each of the two queues', () => {
     Object.values(services).flatMap(({ environment }) => environment['WORK_QUEUE_NAME'] ?? []);
   for (const file of FILES) {
     expect(queues(loadCompose(join(docker, file), KEYS))).toEqual(['ddp', 'manual-dbt']);
-    expect(queues(loadCompose(join(docker, file), { ...KEYS, PREFECT_WORK_QUEUE1_NAME: 'one' }))).toEqual(['one', 'manual-dbt']);
+    expect(queues(loadCompose(join(docker, file), { ...KEYS, PREFECT_WORK_QUEUE1_NAME: 'one' }))).toEqual([
+      'one',
+      'manual-dbt',
+    ]);
   }
 });
 
@@ -101,19 +117,23 @@ describe.each(['Dockerfile', 'Dockerfile.worker'])('%s', (name) => {
 
   test('has nothing that hadolint minds', async () => {
     // DL3059: lines of their own are steps of their own in the cache.
-    const { stdout } = await run(await hadolint(project), ['--no-color', '--ignore', 'DL3059', file]).catch((error: unknown) => error as { stdout: string });
+    const { stdout } = await run(await hadolint(project), ['--no-color', '--ignore', 'DL3059', file]).catch(
+      (error: unknown) => error as { stdout: string },
+    );
     expect(stdout).toBe('');
   });
 
-  test('ends as a user, in a stage that needs no network beyond its base', () => {
+  test('ends as a user, on a base of a fixed version', () => {
     const last = readDockerfile(file).stages.at(-1)!;
     expect(last.instructions.find((one) => one.name === 'USER')?.text).toBe('1000:1000');
-    expect(last.base).toMatch(/^(node:24|python:3\.11)-slim-bookworm$|^node:24-bookworm-slim$/);
+    expect(last.base).toMatch(/^(node:24-bookworm-slim|python:3\.11-slim-bookworm)$/);
   });
 });
 
 test('the facade starts as `npm start` does', () => {
-  const { scripts } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as { scripts: { start: string } };
+  const { scripts } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as {
+    scripts: { start: string };
+  };
   const { instructions } = readDockerfile(join(docker, 'Dockerfile')).stages.at(-1)!;
   const cmd = JSON.parse(instructions.find(({ name }) => name === 'CMD')!.text) as string[];
   expect(`exec ${cmd.join(' ')}`).toBe(scripts.start);

@@ -28,9 +28,15 @@ export class Container {
     const { image, command = image.cmd } = options;
     const [program = '', ...args] = this.argv(command.map((word) => rebase(word, image.root)));
     // A group of its own, so that nothing of it is left at the end.
-    const child = spawn(program, args, { cwd: image.workdir, env: this.env(), detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, args, {
+      cwd: image.workdir,
+      env: this.env(),
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.child = child;
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (part: Buffer) => (this.output += part.toString()));
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (part: Buffer) => (this.output += part.toString()));
     this.ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
   }
 
@@ -44,7 +50,7 @@ export class Container {
   }
 
   /** Waits for something that it does. @throws Error with its output where it ends before, or after the time given */
-  async until(what: string, isTrue: () => Promise<boolean> | boolean, seconds = 90): Promise<void> {
+  async until(what: string, isTrue: () => Promise<boolean> | boolean, seconds = 180): Promise<void> {
     const until = Date.now() + seconds * 1000;
     while (!(await isTrue())) {
       const over = this.child.exitCode !== null || this.child.signalCode !== null;
@@ -79,7 +85,9 @@ export class Container {
     const { image, env } = this.options;
     const own = { ...image.env, ...env };
     // The base image's programs are those of this machine.
-    const path = [image.env['PATH'], dirname(process.execPath), process.env['PATH']].filter(Boolean).join(':');
+    const path = [image.env['PATH'], dirname(process.execPath), process.env['PATH']]
+      .filter(Boolean)
+      .join(':');
     return { ...own, PATH: path, TMPDIR: join(image.root, 'tmp') };
   }
 }

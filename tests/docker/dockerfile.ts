@@ -30,7 +30,11 @@ export function readDockerfile(file: string): Dockerfile {
     const stage = stages.at(-1);
     if (name === 'FROM') {
       const [, base = '', as = ''] = /^(\S+) AS (\S+)$/.exec(rest) ?? [];
-      stages.push({ name: as, base: base.replace(/\$\{(\w+)\}/g, (_, arg: string) => args[arg] ?? ''), instructions: [] });
+      stages.push({
+        name: as,
+        base: base.replace(/\$\{(\w+)\}/g, (_, arg: string) => args[arg] ?? ''),
+        instructions: [],
+      });
     } else if (stage) {
       stage.instructions.push({ name, text: rest.trim() });
     } else if (name === 'ARG') {
@@ -45,5 +49,6 @@ export function readDockerfile(file: string): Dockerfile {
 
 /** `A=1 B="2 3"` */
 export function pairs(text: string): Record<string, string> {
-  return Object.fromEntries([...text.matchAll(/([\w.]+)=("([^"]*)"|\S*)/g)].map(([, name, bare, quoted]) => [name, quoted ?? bare]));
+  const found = [...text.matchAll(/([\w.]+)=("([^"]*)"|\S*)/g)];
+  return Object.fromEntries(found.map(([, name = '', bare = '', quoted]) => [name, quoted ?? bare]));
 }

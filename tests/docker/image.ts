@@ -1,5 +1,15 @@
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { buildContext } from './context.js';
@@ -54,7 +64,8 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
     return runStage(stage, root, roots, context, options);
   };
   const image = await build(options.target);
-  for (const [name, root] of roots) if (name !== options.target) rmSync(root, { recursive: true, force: true });
+  for (const [name, root] of roots)
+    if (name !== options.target) rmSync(root, { recursive: true, force: true });
   return image;
 }
 
@@ -71,14 +82,24 @@ async function runStage(
   { project, args = {} }: BuildOptions,
 ): Promise<Image> {
   for (const folder of ['app', 'opt', 'tmp']) mkdirSync(join(root, folder), { recursive: true });
-  const image: Image = { root, workdir: root, env: {}, user: '', cmd: [], healthcheck: [], labels: {}, skipped: [] };
+  const image: Image = {
+    root,
+    workdir: root,
+    env: {},
+    user: '',
+    cmd: [],
+    healthcheck: [],
+    labels: {},
+    skipped: [],
+  };
   for (const { name, text } of stage.instructions) {
     if (name === 'WORKDIR') mkdirSync((image.workdir = join(root, text)), { recursive: true });
     else if (name === 'ENV') Object.assign(image.env, pairs(rebase(text, root)));
     else if (name === 'USER') image.user = text;
     else if (name === 'CMD') image.cmd = JSON.parse(text) as string[];
     else if (name === 'HEALTHCHECK') image.healthcheck = JSON.parse(text.replace(/^.*?CMD /, '')) as string[];
-    else if (name === 'LABEL') Object.assign(image.labels, pairs(text.replace(/\$\{(\w+)\}/g, (_, arg: string) => args[arg] ?? '')));
+    else if (name === 'LABEL')
+      Object.assign(image.labels, pairs(text.replace(/\$\{(\w+)\}/g, (_, arg: string) => args[arg] ?? '')));
     else if (name === 'COPY') copy(text, image, roots, context, project);
     else if (name === 'RUN') await runLine(text, image);
     else if (name !== 'EXPOSE' && name !== 'ARG') throw new Error(`${name} is not understood`);
@@ -91,7 +112,11 @@ async function runLine(text: string, image: Image): Promise<void> {
     image.skipped.push(text);
     return;
   }
-  const env = { ...process.env, ...image.env, PATH: `${image.env['PATH'] ?? ''}:${process.env['PATH'] ?? ''}` };
+  const env = {
+    ...process.env,
+    ...image.env,
+    PATH: `${image.env['PATH'] ?? ''}:${process.env['PATH'] ?? ''}`,
+  };
   await run('sh', ['-c', rebase(text, image.root)], { cwd: image.workdir, env, maxBuffer: 1e8 });
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parse as parseDotenv } from 'dotenv';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../../bench/lib/servers.js';
-import { findPostgres, Postgres } from '../delivery/postgres.js';
+import { findPostgres, Postgres } from '../support/postgres.js';
 import { environmentOf, loadCompose, type Service } from './compose.js';
 import { Container, protect, unprotect } from './container.js';
 import { buildImage, type Image } from './image.js';
@@ -32,13 +32,25 @@ let facade: Container;
 beforeAll(async () => {
   const make = (name: string, target: string) => {
     mkdirSync(join(folder, target));
-    return buildImage({ project, dockerfile: join(project, 'docker', name), target, folder: join(folder, target), args: { BUILD_VERSION: '1.2.3' } });
+    return buildImage({
+      project,
+      dockerfile: join(project, 'docker', name),
+      target,
+      folder: join(folder, target),
+      args: { BUILD_VERSION: '1.2.3' },
+    });
   };
-  [facadeImage, workerImage] = await Promise.all([make('Dockerfile', 'facade'), make('Dockerfile.worker', 'worker')]);
+  [facadeImage, workerImage] = await Promise.all([
+    make('Dockerfile', 'facade'),
+    make('Dockerfile.worker', 'worker'),
+  ]);
 
   execFileSync(join(project, 'docker', 'make-env'), [dotenvFile], { stdio: 'ignore' });
   keys = parseDotenv(readFileSync(dotenvFile));
-  services = loadCompose(join(project, 'docker', 'docker-compose.dev.yml'), { ...keys, PREFECT_WORK_QUEUE1_CONCURRENCY_LIMIT: '3' });
+  services = loadCompose(join(project, 'docker', 'docker-compose.dev.yml'), {
+    ...keys,
+    PREFECT_WORK_QUEUE1_CONCURRENCY_LIMIT: '3',
+  });
   protect(facadeImage, mounts('facade'));
   protect(workerImage, [...mounts('prefect-server'), ...mounts('worker-ddp')]);
 
@@ -54,10 +66,15 @@ beforeAll(async () => {
     ['http://prefect-server:4200', `http://127.0.0.1:${prefectPort}`],
     ['http://facade:8080', facadeUrl],
   ];
-  server = start('prefect-server', workerImage, { PREFECT_SERVER_API_HOST: '127.0.0.1', PREFECT_SERVER_API_PORT: String(prefectPort) });
-  const check = services['prefect-server']!.healthcheck!.test.slice(1).map((word) => word.replace('4200', String(prefectPort)));
+  server = start('prefect-server', workerImage, {
+    PREFECT_SERVER_API_HOST: '127.0.0.1',
+    PREFECT_SERVER_API_PORT: String(prefectPort),
+  });
+  const check = services['prefect-server']!.healthcheck!.test.slice(1).map((word) =>
+    word.replace('4200', String(prefectPort)),
+  );
   await server.until('the server is healthy', () => server.isHealthy(check));
-}, 240_000);
+});
 
 afterAll(async () => {
   await Promise.all(containers.map((container) => container.remove()));
@@ -81,7 +98,11 @@ describe('the images', () => {
   test('have no tools of development, no tests', () => {
     const packages = join(facadeImage.root, 'app', 'node_modules');
     expect(['hono', 'undici'].map((name) => existsSync(join(packages, name)))).toEqual([true, true]);
-    expect(['vitest', 'typescript', 'esbuild'].map((name) => existsSync(join(packages, name)))).toEqual([false, false, false]);
+    expect(['vitest', 'typescript', 'esbuild'].map((name) => existsSync(join(packages, name)))).toEqual([
+      false,
+      false,
+      false,
+    ]);
     expect(existsSync(join(workerImage.root, 'opt', 'flows', 'pipeline.py'))).toBe(true);
     expect(existsSync(join(workerImage.root, 'opt', 'flows', 'tests'))).toBe(false);
   });
@@ -97,19 +118,30 @@ describe('the stack', () => {
   test('two workers that start at once make the pool and its queues', async () => {
     const workers = [await startWorker('worker-ddp'), await startWorker('worker-manual-dbt')];
     worker = workers[0]!;
-    await Promise.all(workers.map((one) => one.until('the worker polls', () => one.output.includes("Worker 'worker-") )));
+    await Promise.all(
+      workers.map((one) => one.until('the worker polls', () => one.output.includes("Worker 'worker-"))),
+    );
     expect(await prefect('GET', '/work_pools/dalgo_work_pool')).toMatchObject({ type: 'process' });
     expect(await limits()).toEqual({ ddp: 3, 'manual-dbt': null });
   });
 
   test('the facade answers, and its health check says so', async () => {
-    facade = start('facade', facadeImage, { PREFECT_PROXY_API_HOST: '127.0.0.1', PREFECT_PROXY_API_PORT: new URL(facadeUrl).port, LOGDIR: 'logs' });
+    facade = start('facade', facadeImage, {
+      PREFECT_PROXY_API_HOST: '127.0.0.1',
+      PREFECT_PROXY_API_PORT: new URL(facadeUrl).port,
+      LOGDIR: 'logs',
+    });
     await facade.until('it is healthy', () => facade.isHealthy(facadeImage.healthcheck));
     expect(existsSync(join(facadeImage.root, 'app', 'logs', 'prefect-proxy.log'))).toBe(true);
   });
 
   test('a run that is started at the facade ends at the worker, with dbt and git at hand', async () => {
-    const run = await startRun('tools', ['dbt --version', 'git --version', 'echo kept > /data/kept'].map((line) => line.replace('/data', join(workerImage.root, 'data'))));
+    const run = await startRun(
+      'tools',
+      ['dbt --version', 'git --version', 'echo kept > /data/kept'].map((line) =>
+        line.replace('/data', join(workerImage.root, 'data')),
+      ),
+    );
     await worker.until('the run ends', () => isTerminal(run));
     expect(await stateOf(run)).toBe('COMPLETED');
     expect(readFileSync(join(workerImage.root, 'data', 'kept'), 'utf8')).toBe('kept\n');
@@ -145,7 +177,10 @@ describe('the stack', () => {
 function start(service: string, image: Image, over: Record<string, string>): Container {
   const given = environmentOf(services[service]!, readFileSync(dotenvFile, 'utf8'));
   const env = Object.fromEntries(
-    Object.entries(given).map(([name, value]) => [name, places.reduce((text, [from, to]) => text.replace(from, to), value)]),
+    Object.entries(given).map(([name, value]) => [
+      name,
+      places.reduce((text, [from, to]) => text.replace(from, to), value),
+    ]),
   );
   // Deployments of this facade must name the folder that stands for the worker's.
   if (image === facadeImage) env['FLOWS_PATH'] = join(workerImage.root, 'opt', 'flows');
@@ -161,7 +196,9 @@ async function startWorker(service: string): Promise<Container> {
 /** Where the compose file lets a container write. */
 function mounts(service: string): string[] {
   const { volumes, tmpfs } = services[service]!;
-  const writable = volumes.filter((volume) => !volume.endsWith(':ro')).map((volume) => volume.split(':')[1] ?? '');
+  const writable = volumes
+    .filter((volume) => !volume.endsWith(':ro'))
+    .map((volume) => volume.split(':')[1] ?? '');
   return [...writable, ...tmpfs.map((mount) => mount.split(':')[0] ?? '')];
 }
 
@@ -170,7 +207,12 @@ async function prefect(method: string, path: string, body?: unknown): Promise<un
   return json(`${prefectUrl}${path}`, method, { authorization: `Basic ${login}` }, body);
 }
 
-async function json(url: string, method: string, headers: Record<string, string>, body?: unknown): Promise<unknown> {
+async function json(
+  url: string,
+  method: string,
+  headers: Record<string, string>,
+  body?: unknown,
+): Promise<unknown> {
   const reply = await fetch(url, {
     method,
     headers: { 'content-type': 'application/json', ...headers },
@@ -181,12 +223,22 @@ async function json(url: string, method: string, headers: Record<string, string>
 }
 
 async function limits(): Promise<Record<string, number | null>> {
-  const queues = (await prefect('POST', '/work_pools/dalgo_work_pool/queues/filter', {})) as { name: string; concurrency_limit: number | null }[];
-  return Object.fromEntries(queues.filter(({ name }) => name !== 'default').map((queue) => [queue.name, queue.concurrency_limit]));
+  const queues = (await prefect('POST', '/work_pools/dalgo_work_pool/queues/filter', {})) as {
+    name: string;
+    concurrency_limit: number | null;
+  }[];
+  return Object.fromEntries(
+    queues.filter(({ name }) => name !== 'default').map((queue) => [queue.name, queue.concurrency_limit]),
+  );
 }
 
 async function ask(path: string, body: unknown): Promise<Record<string, unknown>> {
-  return (await json(`${facadeUrl}${path}`, 'POST', { authorization: `Bearer ${keys['PROXY_API_KEY']!}` }, body)) as Record<string, unknown>;
+  return (await json(
+    `${facadeUrl}${path}`,
+    'POST',
+    { authorization: `Bearer ${keys['PROXY_API_KEY']!}` },
+    body,
+  )) as Record<string, unknown>;
 }
 
 /** Deploys a shell task at the facade and starts it. @returns the run's id */
