@@ -117,9 +117,9 @@ describe('the stack', () => {
 
   test('two workers that start at once make the pool and its queues', async () => {
     const workers = [await startWorker('worker-ddp'), await startWorker('worker-manual-dbt')];
-    worker = workers[0]!;
+    worker = workers[0]!.container;
     await Promise.all(
-      workers.map((one) => one.until('the worker polls', () => one.output.includes("Worker 'worker-"))),
+      workers.map(({ container, check }) => container.until('it polls', () => container.isHealthy(check))),
     );
     expect(await prefect('GET', '/work_pools/dalgo_work_pool')).toMatchObject({ type: 'process' });
     expect(await limits()).toEqual({ ddp: 3, 'manual-dbt': null });
@@ -159,7 +159,7 @@ describe('the stack', () => {
   test('a limit that is not set any more is taken away at the next start', async () => {
     services['worker-ddp']!.environment['PREFECT_WORK_QUEUE1_CONCURRENCY_LIMIT'] = '';
     services['worker-ddp']!.environment['PREFECT_WORK_QUEUE2_CONCURRENCY_LIMIT'] = '1';
-    const again = await startWorker('worker-ddp');
+    const { container: again } = await startWorker('worker-ddp');
     await again.until('the queues are as they should be', async () => {
       const now = await limits();
       return now['ddp'] === null && now['manual-dbt'] === 1;
@@ -189,8 +189,11 @@ function start(service: string, image: Image, over: Record<string, string>): Con
   return container;
 }
 
-async function startWorker(service: string): Promise<Container> {
-  return start(service, workerImage, { PREFECT_WORKER_WEBSERVER_PORT: String(await freePort()) });
+/** A worker, and its health check on the port that it has here. */
+async function startWorker(service: string): Promise<{ container: Container; check: string[] }> {
+  const port = String(await freePort());
+  const check = workerImage.healthcheck.map((word) => word.replace('8080', port));
+  return { container: start(service, workerImage, { PREFECT_WORKER_WEBSERVER_PORT: port }), check };
 }
 
 /** Where the compose file lets a container write. */
