@@ -168,9 +168,8 @@ describe('the stack', () => {
 
   test('facade and server end with SIGTERM', async () => {
     expect(await facade.stop()).toBe(0);
-    // It shuts down, and then says how it was asked to.
+    // uvicorn shuts down, and then ends by the signal that it got.
     expect(await server.stop()).toBe('SIGTERM');
-    expect(server.output).toContain('Finished server process');
   });
 });
 
