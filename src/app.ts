@@ -7,7 +7,8 @@ import { apiKeyMatcher } from './http/keys.js';
 import { Router, type App } from './http/router.js';
 import { separatePath } from './http/routing.js';
 import type { Reporting } from './http/served.js';
-import type { Logger } from './logger.js';
+import { Metrics } from './metrics/metrics.js';
+import { readDoors, readEventStream, readNotifications, readPolls, readWatch } from './metrics/serving.js';
 import { openApiDocument } from './openapi.js';
 import type { PrefectClient } from './prefect/client.js';
 import { STATE_TYPES } from './prefect/run-states.js';
@@ -18,6 +19,7 @@ import { addDeploymentRoutes } from './routes/deployments.js';
 import { addFollowRoutes } from './routes/follow.js';
 import { addFlowRunListRoutes, addFlowRunRoutes } from './routes/flow-runs.js';
 import { addRunDetailRoutes } from './routes/run-details.js';
+import { addObservability } from './routes/observability.js';
 import { addSyncRunRoutes } from './routes/sync-runs.js';
 import { addSystemRoutes } from './routes/system.js';
 import { addWebhookRoutes } from './routes/webhooks.js';
@@ -28,10 +30,15 @@ import { RunFeeds } from './services/follow/feeds.js';
 import { RunWatch, type RunWatchOptions } from './services/follow/run-watch.js';
 import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
+import { Readiness } from './services/readiness.js';
 import { SyncRuns } from './services/sync-runs.js';
 
 export interface AppDeps extends Reporting {
   config: Config;
+  /** Where this process counts. */
+  metrics?: Metrics | undefined;
+  /** Makes the text of `/metrics`; that of this process alone where it is not given. */
+  scrape?: (() => Promise<string>) | undefined;
   client: PrefectClient;
   /** Takes what the webhook hears. */
   hint: OnHint;
@@ -40,7 +47,8 @@ export interface AppDeps extends Reporting {
 }
 
 /** The whole HTTP surface. Listens to nothing, reads no environment: what it needs is passed in. */
-export function createApp({ config, client, hint, closing, ...reporting }: AppDeps): App {
+export function createApp(deps: AppDeps): App {
+  const { config, client, hint, closing, scrape, metrics = new Metrics(), ...reporting } = deps;
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
   const { logger } = reporting;
   const hasKey = apiKeyMatcher(config.PROXY_API_KEY);
@@ -53,10 +61,21 @@ export function createApp({ config, client, hint, closing, ...reporting }: AppDe
   const maxBodyBytes = config.MAX_BODY_BYTES;
   const router = new Router(app, { ...reporting, client, hasKey, maxBodyBytes, doors });
   router.addOpen('/healthz', () => '{"status":"ok"}');
+  addObservability({
+    router,
+    hasKey,
+    readiness: new Readiness({ client, closing }),
+    scrape: scrape ?? (() => metrics.text()),
+  });
   const limits = { size: client, ceiling: config.LIST_CEILING };
   const poller = new RunPoller();
   const defaults = deploymentDefaults(config);
-  const watch = runWatch(config, client, poller, logger);
+  const watch = runWatch(deps, poller, metrics);
+  readDoors(metrics, doors);
+  readPolls(metrics, poller);
+  readWatch(metrics, watch);
+  const counts = { understood: 0, notUnderstood: 0 };
+  readNotifications(metrics, counts);
   closing?.addEventListener('abort', () => {
     watch.close();
   });
@@ -80,7 +99,7 @@ export function createApp({ config, client, hint, closing, ...reporting }: AppDe
     notifications: {
       keys: config.PREFECT_NOTIFICATIONS_WEBHOOK_KEY,
       hint,
-      counts: { understood: 0, notUnderstood: 0 },
+      counts,
       logger,
     },
     delivering: { hint, isOffBecause: notDelivering(config) },
@@ -93,9 +112,9 @@ export function createApp({ config, client, hint, closing, ...reporting }: AppDe
 }
 
 /** What tells those who wait that a run has changed. Its connection is there only while somebody waits. */
-function runWatch(config: Config, client: PrefectClient, poller: RunPoller, logger: Logger): RunWatch {
-  const hear: RunWatchOptions['hear'] = ({ onChange, onState }) =>
-    new EventStream({
+function runWatch({ config, client, logger }: AppDeps, poller: RunPoller, metrics: Metrics): RunWatch {
+  const hear: RunWatchOptions['hear'] = ({ onChange, onState }) => {
+    const events = new EventStream({
       apiUrl: config.PREFECT_API_URL ?? '',
       apiKey: config.PREFECT_API_KEY,
       authString: config.PREFECT_API_AUTH_STRING,
@@ -107,6 +126,9 @@ function runWatch(config: Config, client: PrefectClient, poller: RunPoller, logg
         onChange(isOpen);
       },
     });
+    readEventStream(metrics, events, 'waiting');
+    return events;
+  };
   return new RunWatch({ client, poller, hear });
 }
 

@@ -8,6 +8,8 @@ import { loadConfig, type Config } from './config.js';
 import { pace } from './http/pace.js';
 import { guardWire, unroutable, wireLimits } from './http/wire.js';
 import type { Logger } from './logger.js';
+import { Metrics } from './metrics/metrics.js';
+import { callMetrics, readClient, readServer, requestMetrics } from './metrics/serving.js';
 import { openApiDocument } from './openapi.js';
 import { socketPath, urlOf, type Address } from './process/address.js';
 import type { OnHint } from './services/hints.js';
@@ -38,6 +40,10 @@ export interface ServeOptions {
   onRequest?: () => void;
   /** Traces and error reports; without it there are none. Whoever started it closes it. */
   telemetry?: Telemetry;
+  /** Where this process counts. */
+  metrics?: Metrics;
+  /** Makes the text of `/metrics`, where more than this process counts. */
+  scrape?: () => Promise<string>;
 }
 
 /**
@@ -51,8 +57,11 @@ const IDLE_GRACE = 500;
 /** Starts the facade. @throws Error where the address cannot be listened on */
 export async function serve(options: ServeOptions): Promise<Facade> {
   const { config, logger, hint = () => {}, onRequest, telemetry = NO_TELEMETRY } = options;
+  const { metrics = new Metrics(), scrape } = options;
   const { tracing, observe } = telemetry;
-  const client = createClient(config, config.PREFECT_API_URL, { tracing });
+  const client = createClient(config, config.PREFECT_API_URL, { tracing, onCall: callMetrics(metrics) });
+  readServer(metrics);
+  readClient(metrics, client);
   const closing = new AbortController();
   const app = createApp({
     config,
@@ -61,7 +70,9 @@ export async function serve(options: ServeOptions): Promise<Facade> {
     hint,
     closing: closing.signal,
     tracing,
-    observers: observe ? [observe] : [],
+    observers: [requestMetrics(metrics), ...(observe ? [observe] : [])],
+    metrics,
+    scrape,
   });
   const listener = getRequestListener(app.fetch, {
     // That there is one is checked with the rest of a request.

@@ -1,7 +1,10 @@
 import { hostname } from 'node:os';
 import type { Config } from './config.js';
-import { HostWebhook } from './host/webhook.js';
+import { HostWebhook, type HostWebhookOptions } from './host/webhook.js';
 import type { Logger } from './logger.js';
+import { Metrics } from './metrics/metrics.js';
+import { callMetrics, readClient, readEventStream } from './metrics/serving.js';
+import { attemptMetrics, deliveryMetrics, readReconciler, readSettlement } from './metrics/settling.js';
 import { EventStream } from './prefect/event-stream.js';
 import { createClient } from './create-client.js';
 import type { OnHint } from './services/hints.js';
@@ -11,7 +14,6 @@ import { Reconciler } from './services/settlement/reconciler.js';
 import { Settlement } from './services/settlement/settlement.js';
 import { registerAtStart } from './services/webhook-start.js';
 import { NO_TELEMETRY, type Telemetry } from './telemetry/telemetry.js';
-import type { Tracing } from './telemetry/tracing.js';
 
 export interface Settling {
   /** Takes what the webhook hears. */
@@ -29,15 +31,17 @@ const SILENT_SECONDS = 5;
 /**
  * Starts the settlement of runs that end, with its three sources: webhook (`hint`), event stream, reconciler.
  * @param telemetry whoever started it closes it
+ * @param metrics where it counts
  */
 export function startSettling(
   config: Config & { PREFECT_API_URL: string },
   plainLogger: Logger,
   { tracing, alarming }: Telemetry = NO_TELEMETRY,
+  metrics = new Metrics(),
 ): Settling {
   const logger = alarming(plainLogger);
-  const client = createClient(config, config.PREFECT_API_URL, { tracing });
-  const host = hostOf(config, tracing);
+  const client = createClient(config, config.PREFECT_API_URL, { tracing, onCall: callMetrics(metrics) });
+  const host = hostOf(config, { tracing, onAttempt: attemptMetrics(metrics) });
   const settlement = new Settlement({
     client,
     poller: new RunPoller(),
@@ -45,6 +49,7 @@ export function startSettling(
     logger,
     graceSeconds: config.CLEANUP_GRACE,
     tracing,
+    onDelivered: deliveryMetrics(metrics),
   });
   const events = new EventStream({
     apiUrl: config.PREFECT_API_URL,
@@ -69,6 +74,10 @@ export function startSettling(
       else events.close();
     },
   });
+  readClient(metrics, client);
+  readEventStream(metrics, events, 'settlement');
+  readSettlement(metrics, settlement);
+  readReconciler(metrics, reconciler);
   reconciler.start();
   const closing = new AbortController();
   return {
@@ -88,7 +97,10 @@ export function startSettling(
   };
 }
 
-function hostOf(config: Config, tracing: Tracing | undefined): HostWebhook | undefined {
+function hostOf(
+  config: Config,
+  watching: Pick<HostWebhookOptions, 'tracing' | 'onAttempt'>,
+): HostWebhook | undefined {
   if (config.HOST_WEBHOOK_URL === undefined) return undefined;
   return new HostWebhook({
     url: config.HOST_WEBHOOK_URL,
@@ -96,7 +108,7 @@ function hostOf(config: Config, tracing: Tracing | undefined): HostWebhook | und
     secret: config.HOST_WEBHOOK_SECRET,
     timeoutSeconds: config.HOST_WEBHOOK_TIMEOUT,
     concurrency: config.HOST_WEBHOOK_CONCURRENCY,
-    tracing,
+    ...watching,
   });
 }
 

@@ -14,6 +14,8 @@ export interface HostWebhookOptions {
   /** Deliveries under way at most; more wait. */
   concurrency: number;
   tracing?: Tracing | undefined;
+  /** Is told of each attempt that was made. */
+  onAttempt?: ((outcome: Outcome, milliseconds: number) => void) | undefined;
 }
 
 export interface Message {
@@ -72,15 +74,19 @@ export class HostWebhook {
 
   private async attempt(message: Message, trace: Span | undefined): Promise<Outcome> {
     const span = trace?.child({ name: 'POST the host', kind: 'client', attributes: this.callAttributes });
+    const started = performance.now();
+    let outcome: Outcome;
     try {
-      const { status, outcome } = await this.post(message, span?.headers);
-      span?.end({ status });
-      return outcome;
+      const reply = await this.post(message, span?.headers);
+      span?.end({ status: reply.status });
+      ({ outcome } = reply);
     } catch (error) {
       const failure = wordFor(error);
       span?.end({ failure });
-      return { ok: false, last: failure, refused: false, gone: false };
+      outcome = { ok: false, last: failure, refused: false, gone: false };
     }
+    this.options.onAttempt?.(outcome, performance.now() - started);
+    return outcome;
   }
 
   private async post(

@@ -29,6 +29,14 @@ export interface Door {
   leave(c: Context<Env>): void;
 }
 
+export interface DoorNumbers {
+  underWay: number;
+  waiting: number;
+  /** Requests under way that wait for a run. */
+  longWaits: number;
+  refused: number;
+}
+
 /** Retry-After, in seconds. How many are sent away each second is bounded by how many may wait. */
 const AGAIN_SECONDS = 1;
 
@@ -36,10 +44,17 @@ const AGAIN_SECONDS = 1;
 export class Doors {
   private readonly requests: Admission;
   private readonly waiters: Admission;
+  private refused = 0;
 
   constructor(private readonly limits: DoorLimits) {
     this.requests = new Admission({ slots: limits.inFlight, waiting: limits.queued });
     this.waiters = new Admission({ slots: limits.waiters, waiting: 0 });
+  }
+
+  /** What is going on at this moment, and how many were sent away since the start. */
+  get numbers(): DoorNumbers {
+    const { underWay, waiting } = this.requests;
+    return { underWay, waiting, longWaits: this.waiters.underWay, refused: this.refused };
   }
 
   /** The door of a route. What changes something goes before what reads, where the contract says nothing else. */
@@ -60,7 +75,7 @@ export class Doors {
         try {
           await requests.wait(priority, { patienceMs, gone: hangUpSignal(c) });
         } catch (error) {
-          throw error instanceof NotAdmitted ? refusal(error) : error;
+          throw error instanceof NotAdmitted ? this.refusal(error) : error;
         }
         return performance.now() - began;
       },
@@ -78,7 +93,7 @@ export class Doors {
       priority,
       // Among those who wait nobody is more urgent.
       tryEnter: () => this.waiters.tryEnter('high'),
-      wait: () => Promise.reject(overloaded('Too many requests wait for runs: ask again')),
+      wait: () => Promise.reject(this.overloaded('Too many requests wait for runs: ask again')),
       // A stream goes on after its handler.
       leave: ({ env: { outgoing } }) => {
         if (outgoing && !outgoing.closed) outgoing.once('close', leave);
@@ -86,13 +101,14 @@ export class Doors {
       },
     };
   }
-}
 
-function refusal({ reason }: NotAdmitted): AppError {
-  if (reason === 'gone') return new AppError('client_gone', 'The host hung up');
-  return overloaded('Too many requests at once: ask again');
-}
+  private refusal({ reason }: NotAdmitted): AppError {
+    if (reason === 'gone') return new AppError('client_gone', 'The host hung up');
+    return this.overloaded('Too many requests at once: ask again');
+  }
 
-function overloaded(detail: string): AppError {
-  return new AppError('overloaded', detail, { retryAfterSeconds: AGAIN_SECONDS });
+  private overloaded(detail: string): AppError {
+    this.refused += 1;
+    return new AppError('overloaded', detail, { retryAfterSeconds: AGAIN_SECONDS });
+  }
 }

@@ -115,7 +115,7 @@ export class Router {
         const hangUp = () => hangUpSignal(c);
         const bodyBytes = bytes?.byteLength ?? 0;
         const accepted = () => {
-          about.isAccepted = true;
+          about.status = 202;
         };
         const reply = await handler(given, { prefect, cut, setHeader, accepted, hangUp, bodyBytes });
         if (reply instanceof EventStreamReply) return reply;

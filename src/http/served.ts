@@ -15,8 +15,8 @@ import { EVENT_STREAM_HEADERS, EventStreamReply, eventStreamBody } from './event
 export interface Served {
   upstream?: PrefectSession['stats'];
   replyHeaders: Record<string, string>;
-  /** The reply says where to go on asking. */
-  isAccepted?: boolean;
+  /** Of a reply that is no error; 200, or 204 without a body, where it is not set. */
+  status?: number;
 }
 
 /** A request that is over. Holds no path, header or body. */
@@ -68,15 +68,14 @@ export function served(
     const started = performance.now();
     const requestId = requestIdOf(c);
     const about: Served = { replyHeaders: {} };
-    let status = 200;
+    let status: number;
     let body: ReplyBody;
     let thrown: unknown;
     const span = tracing && spanOf(tracing, c, route);
     try {
       checkRequest(c);
       body = await (span ? tracing.within(span, () => handler(c, about)) : handler(c, about));
-      if (body === null) status = 204;
-      else if (about.isAccepted) status = 202;
+      status = about.status ?? (body === null ? 204 : 200);
     } catch (error) {
       thrown = error;
       const reply = errorReply(error, requestId);

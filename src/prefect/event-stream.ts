@@ -46,6 +46,8 @@ const message = z.discriminatedUnion('type', [
  * 256, a server killed in the wrong moment): a fast hint, never the truth.
  */
 export class EventStream {
+  /** Whether it is connected, and how often it was and was not any more. */
+  readonly numbers = { isOpen: false, connections: 0, losses: 0 };
   private socket: WebSocket | undefined;
   private timer: NodeJS.Timeout | undefined;
   private failures = 0;
@@ -64,6 +66,7 @@ export class EventStream {
     clearTimeout(this.timer);
     this.socket?.close();
     this.socket = undefined;
+    this.numbers.isOpen = false;
   }
 
   private connect(): void {
@@ -91,6 +94,8 @@ export class EventStream {
         clearTimeout(handshake);
         send(wanted(this.options));
         this.failures = 0;
+        this.numbers.isOpen = true;
+        this.numbers.connections += 1;
         this.options.onChange(true, 'connected');
       } else this.lost(socket, 'authentication refused');
     });
@@ -112,6 +117,8 @@ export class EventStream {
     this.socket = undefined;
     socket.close();
     if (this.isClosed) return;
+    this.numbers.isOpen = false;
+    this.numbers.losses += 1;
     this.options.onChange(false, reason);
     const delay = Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.failures) * (0.5 + Math.random() / 2);
     this.failures += 1;

@@ -27,6 +27,11 @@ export async function read(api: PrefectSession, name: string): Promise<void> {
   await api.get(path`/work_pools/${name}`, { retry: 'read', parse: plain(pool) });
 }
 
+/** `POST /work_queues/filter`: reads one queue or none: cheap, and needs the orchestrator's database and our credentials. */
+export async function probe(api: PrefectSession): Promise<void> {
+  await api.post(path`/work_queues/filter`, { body: { limit: 1 }, retry: 'read', parse: queueRows });
+}
+
 /** `POST /work_queues/filter`: the queues of these names, in any pool. */
 export function queues(
   api: PrefectSession,

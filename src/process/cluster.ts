@@ -1,5 +1,6 @@
 import cluster from 'node:cluster';
 import type { RelayingLogger } from '../logger.js';
+import type { Metrics } from '../metrics/metrics.js';
 import type { Facade, ServeOptions } from '../serve.js';
 import type { OnHint } from '../services/hints.js';
 import { Fleet } from './cluster/fleet.js';
@@ -12,6 +13,8 @@ export interface ClusterOptions {
   logger: RelayingLogger;
   /** Takes what the webhooks of all workers hear. */
   hint: OnHint;
+  /** Where the primary counts. */
+  metrics: Metrics;
   /** Aborting gives up a start under way. */
   signal: AbortSignal;
 }
@@ -22,7 +25,7 @@ export interface ClusterOptions {
  * @throws Error with the reason where no worker comes up
  */
 export async function startCluster(options: ClusterOptions): Promise<Facade> {
-  const { config, workers, workerEnv, logger, hint, signal } = options;
+  const { config, workers, workerEnv, logger, hint, metrics, signal } = options;
   // Their log lines come through a pipe: one process writes them all.
   cluster.setupPrimary({ args: [], stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   const fleet = new Fleet({
@@ -32,6 +35,7 @@ export async function startCluster(options: ClusterOptions): Promise<Facade> {
     fork: () => cluster.fork(workerEnv),
     logger,
     hint,
+    metrics,
     relay: (lines) => {
       logger.relay(lines);
     },

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { doubtsOf, type Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
+import { Metrics } from '../metrics/metrics.js';
 import type { Facade, ServeOptions } from '../serve.js';
 import type { Settling } from '../settle.js';
 import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.js';
@@ -20,6 +21,7 @@ interface RunOptions {
     config: ServeOptions['config'],
     logger: Logger,
     telemetry: Telemetry,
+    metrics: Metrics,
   ) => Settling | Promise<Settling>;
 }
 
@@ -36,6 +38,8 @@ export async function run({
     directory: config.LOGDIR,
     readable: process.stdout.isTTY,
   });
+  const metrics = new Metrics();
+  metrics.addProcess();
   const ending = endOfRun();
   let telemetry: Telemetry | undefined;
   let stack: LocalStack | undefined;
@@ -52,13 +56,13 @@ export async function run({
     };
     const path = socketPath(config.PREFECT_PROXY_API_HOST);
     if (path !== undefined) await removeStaleSocket(path);
-    if (settled.RECONCILE_INTERVAL > 0) settling = await startTasks(settled, logger, telemetry);
+    if (settled.RECONCILE_INTERVAL > 0) settling = await startTasks(settled, logger, telemetry, metrics);
     const hint = settling?.hint ?? (() => {});
     const workers = numberOfWorkers(config, stack !== undefined);
     if (workers === 1) {
       const { serve } = await import('../serve.js');
       const port = settled.PREFECT_PROXY_API_PORT;
-      facade = await serve({ config: settled, logger, port, hint, telemetry });
+      facade = await serve({ config: settled, logger, port, hint, telemetry, metrics });
     } else {
       const { startCluster } = await import('./cluster.js');
       const workerEnv = envOfWorkers(givenEnv, settled, stack);
@@ -68,6 +72,7 @@ export async function run({
         workerEnv,
         logger,
         hint,
+        metrics,
         signal: ending.signal,
       });
     }
@@ -100,9 +105,10 @@ async function settleEnded(
   config: ServeOptions['config'],
   logger: Logger,
   telemetry: Telemetry,
+  metrics: Metrics,
 ): Promise<Settling> {
   const { startSettling } = await import('../settle.js');
-  return startSettling(config, logger, telemetry);
+  return startSettling(config, logger, telemetry, metrics);
 }
 
 /** One for each CPU, at most 4; with the local stack, which is for one person, a single process. */

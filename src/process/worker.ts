@@ -1,8 +1,10 @@
 import type { Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
-import { serve, type Facade } from '../serve.js';
+import { Metrics } from '../metrics/metrics.js';
+import { serve, type Facade, type ServeOptions } from '../serve.js';
 import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.js';
 import { BEAT_MS, primaryMessage, type WorkerMessage } from './cluster/messages.js';
+import { Scrape } from './cluster/scrape.js';
 
 /**
  * Serves as one worker of a cluster until the primary says otherwise, and then ends the process.
@@ -24,10 +26,19 @@ export async function runWorker(readConfig: () => Promise<Config>): Promise<void
     // To the primary, which writes for all: several processes cannot rotate one file.
     const logger = createLogger({ level: config.LOG_LEVEL, readable: false });
     const telemetry = await startTelemetry(config, logger);
-    const facade = await startFacade(config, logger, telemetry);
+    const metrics = new Metrics();
+    metrics.addProcess();
+    const scrape = new Scrape(() => {
+      tell({ kind: 'scrape' });
+    });
+    const reporting = { telemetry, metrics, scrape: () => scrape.text() };
+    const facade = await startFacade(config, logger, reporting);
     process.on('message', (received) => {
       const { data: message } = primaryMessage.safeParse(received);
-      if (message) void end({ config, facade, logger, telemetry }, message.replaced);
+      if (message?.kind === 'drain') {
+        void end({ config, facade, logger, telemetry, metrics }, message.replaced);
+      } else if (message?.kind === 'count') void tellCounts(metrics);
+      else if (message) scrape.take(message.text);
     });
     tell({ kind: 'ready', url: facade.url });
   } catch (error) {
@@ -36,7 +47,11 @@ export async function runWorker(readConfig: () => Promise<Config>): Promise<void
   }
 }
 
-function startFacade(config: Config, logger: Logger, telemetry: Telemetry): Promise<Facade> {
+function startFacade(
+  config: Config,
+  logger: Logger,
+  reporting: Pick<ServeOptions, 'telemetry' | 'metrics' | 'scrape'>,
+): Promise<Facade> {
   const { PREFECT_API_URL, PREFECT_PROXY_API_PORT: port } = config;
   if (PREFECT_API_URL === undefined) throw new Error('PREFECT_API_URL: gone since the start');
   return serve({
@@ -47,7 +62,7 @@ function startFacade(config: Config, logger: Logger, telemetry: Telemetry): Prom
       tell({ kind: 'hint', hint });
     },
     onRequest: countdown(config),
-    telemetry,
+    ...reporting,
   });
 }
 
@@ -65,18 +80,32 @@ interface Running {
   facade: Facade;
   logger: Logger;
   telemetry: Telemetry;
+  metrics: Metrics;
 }
 
-async function end({ config, facade, logger, telemetry }: Running, replaced: boolean): Promise<void> {
+async function end(
+  { config, facade, logger, telemetry, metrics }: Running,
+  replaced: boolean,
+): Promise<void> {
   const endedAt = performance.now();
   await facade.close({ replaced });
+  await tellCounts(metrics);
   await telemetry.close(leftOf(config, endedAt));
   await logger.close();
   // What the pipe did not take at once is still to be written.
   process.stdout.write('', () => process.exit(0));
 }
 
+/** Resolves when it is sent. */
+async function tellCounts(metrics: Metrics): Promise<void> {
+  const counted = { kind: 'counted', metrics: await metrics.snapshot() } as const;
+  await new Promise<void>((resolve) => {
+    tell(counted, resolve);
+  });
+}
+
 /** Never fails: with the primary gone nobody listens, and this process is about to end. */
 function tell(message: WorkerMessage, done: () => void = () => undefined): void {
   if (process.send) process.send(message, undefined, {}, done);
+  else done();
 }

@@ -21,6 +21,8 @@ const LISTS = 256;
  * the sharing: a poll that comes after it is read by a call that starts later.
  */
 export class RunPoller {
+  /** Polls, and the upstream calls that they came to. */
+  readonly counts = { polls: 0, calls: 0 };
   private readonly underWay: Poll[][] = Array.from({ length: LISTS }, () => []);
   private waiting: Poll[] = [];
   private flights = 0;
@@ -32,6 +34,7 @@ export class RunPoller {
    * @param id a UUID in its usual form
    */
   poll(api: PrefectSession, id: string): Promise<string> {
+    this.counts.polls += 1;
     const list = this.listOf(id);
     const shared = list.find((poll) => poll.id === id);
     if (shared) return shared.text;
@@ -80,10 +83,47 @@ export class RunPoller {
 
   private async send(polls: Poll[]): Promise<void> {
     this.flights += 1;
-    await read(polls);
+    await this.read(polls);
     this.flights -= 1;
     for (const poll of polls) remove(this.listOf(poll.id), poll);
     this.sendWaiting(FLIGHTS);
+  }
+
+  /** Settles each of the polls; never fails itself. */
+  private async read(polls: Poll[]): Promise<void> {
+    const newest = polls.at(-1);
+    const ids = new Set(polls.map((poll) => poll.id));
+    if (!newest || ids.size === 1) return this.readEach(polls);
+    try {
+      this.counts.calls += 1;
+      const texts = await flowRuns.readTexts(newest.api, [...ids]);
+      const missing = polls.filter((poll) => {
+        const text = texts.get(poll.id);
+        if (text !== undefined) poll.resolve(text);
+        return text === undefined;
+      });
+      // Alone, a run that is not there gets the orchestrator's own answer.
+      await this.readEach(missing);
+    } catch (error) {
+      if (isAboutTheList(error)) await this.readEach(polls);
+      else for (const poll of polls) poll.reject(error);
+    }
+  }
+
+  /** Reads runs one by one, each once. */
+  private async readEach(polls: Poll[]): Promise<void> {
+    const texts = new Map<string, Promise<string>>();
+    const textOf = ({ api, id }: Poll) => {
+      const text = texts.get(id) ?? this.readOne(api, id);
+      texts.set(id, text);
+      return text;
+    };
+    await Promise.all(polls.map((poll) => textOf(poll).then(poll.resolve, poll.reject)));
+  }
+
+  private readOne(api: PrefectSession, id: string): Promise<string> {
+    this.counts.calls += 1;
+    return flowRuns.readText(api, id);
   }
 
   private forget(id: string): void {
@@ -111,37 +151,6 @@ class Poll {
       this.reject = reject;
     });
   }
-}
-
-/** Settles each of the polls; never fails itself. */
-async function read(polls: Poll[]): Promise<void> {
-  const newest = polls.at(-1);
-  const ids = new Set(polls.map((poll) => poll.id));
-  if (!newest || ids.size === 1) return readEach(polls);
-  try {
-    const texts = await flowRuns.readTexts(newest.api, [...ids]);
-    const missing = polls.filter((poll) => {
-      const text = texts.get(poll.id);
-      if (text !== undefined) poll.resolve(text);
-      return text === undefined;
-    });
-    // Alone, a run that is not there gets the orchestrator's own answer.
-    await readEach(missing);
-  } catch (error) {
-    if (isAboutTheList(error)) await readEach(polls);
-    else for (const poll of polls) poll.reject(error);
-  }
-}
-
-/** Reads runs one by one, each once. */
-async function readEach(polls: Poll[]): Promise<void> {
-  const texts = new Map<string, Promise<string>>();
-  const textOf = ({ api, id }: Poll) => {
-    const text = texts.get(id) ?? flowRuns.readText(api, id);
-    texts.set(id, text);
-    return text;
-  };
-  await Promise.all(polls.map((poll) => textOf(poll).then(poll.resolve, poll.reject)));
 }
 
 /** One run that the orchestrator cannot show, or a page limit that an operator lowered, fails a list, not a run. */

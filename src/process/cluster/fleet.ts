@@ -1,8 +1,10 @@
 import type { Worker } from 'node:cluster';
 import type { Logger } from '../../logger.js';
+import type { Metrics } from '../../metrics/metrics.js';
 import { backoff } from './backoff.js';
 import { Member, type MemberEvents } from './member.js';
 import { BEAT_MS } from './messages.js';
+import { Tally } from './tally.js';
 
 export interface FleetOptions extends Pick<MemberEvents, 'hint' | 'relay'> {
   size: number;
@@ -12,6 +14,8 @@ export interface FleetOptions extends Pick<MemberEvents, 'hint' | 'relay'> {
   gracefulMs: number;
   fork: () => Worker;
   logger: Logger;
+  /** Where the primary counts. */
+  metrics: Metrics;
 }
 
 export const MOST_WORKERS = 64;
@@ -29,18 +33,22 @@ const MOST_FAILED_STARTS = 5;
  */
 export class Fleet {
   private readonly members = new Set<Member>();
+  private readonly tally: Tally<Member>;
   private readonly watch: NodeJS.Timeout;
   private onStart: { resolve: (url: string) => void; reject: (reason: Error) => void } | undefined;
   private target: number;
   /** Workers in a row that ended at once. */
   private failures = 0;
   private hasServed = false;
+  private readonly counts = { starts: 0, deaths: 0 };
   private isEnding = false;
   private next: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: FleetOptions) {
     this.target = options.size;
     this.watch = this.watchBeats(Math.min(options.timeoutMs / 4, 1_000));
+    this.tally = new Tally(options.metrics);
+    this.addMetrics(options.metrics);
   }
 
   /** @returns where it listens, once a first one serves. @throws Error with the reason where none comes up */
@@ -126,6 +134,18 @@ export class Fleet {
     const member = new Member(worker, {
       hint,
       relay,
+      onScrape: (asking) => {
+        const asked = [...this.members].filter(({ phase }) => phase !== 'starting');
+        void this.tally.text(asked).then((text) => {
+          asking.tell({ kind: 'scraped', text });
+        });
+      },
+      onCounted: (counting, metrics) => {
+        this.tally.take(counting, metrics);
+      },
+      onSilence: (silent) => {
+        this.tally.remove(silent);
+      },
       onReady: (ready, url) => {
         this.hasServed = true;
         logger.info('worker serves', { pid: ready.pid, ms: Math.round(ready.age()) });
@@ -142,6 +162,7 @@ export class Fleet {
       },
     });
     this.members.add(member);
+    this.counts.starts += 1;
     logger.info('worker starts', { pid: member.pid });
   }
 
@@ -154,6 +175,7 @@ export class Fleet {
       this.reconcile();
       return;
     }
+    this.counts.deaths += 1;
     this.failures = gone.servedFor() >= STABLE ? 0 : this.failures + 1;
     logger.error(gone.phase === 'starting' ? 'worker did not start' : 'worker died', about);
     this.tryAgain(gone.ending, gone.saidWhy);
@@ -165,6 +187,34 @@ export class Fleet {
       this.isEnding = true;
       this.onStart?.reject(new Error(`no worker comes up: ${how}`));
     } else this.reconcile();
+  }
+
+  private addMetrics(metrics: Metrics): void {
+    const { counts, members } = this;
+    metrics.read({
+      name: 'prefect_proxy_workers_wanted',
+      help: 'Worker processes that are to serve',
+      type: 'gauge',
+      read: () => this.target,
+    });
+    metrics.read({
+      name: 'prefect_proxy_workers_serving',
+      help: 'Worker processes that serve',
+      type: 'gauge',
+      read: () => [...members].filter(({ phase }) => phase === 'serving').length,
+    });
+    metrics.read({
+      name: 'prefect_proxy_worker_starts_total',
+      help: 'Worker processes that were started',
+      type: 'counter',
+      read: () => counts.starts,
+    });
+    metrics.read({
+      name: 'prefect_proxy_worker_deaths_total',
+      help: 'Worker processes that ended without being told to',
+      type: 'counter',
+      read: () => counts.deaths,
+    });
   }
 
   private watchBeats(everyMs: number): NodeJS.Timeout {

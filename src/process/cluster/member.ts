@@ -1,4 +1,5 @@
 import type { Worker } from 'node:cluster';
+import type { Snapshot } from '../../metrics/snapshot.js';
 import type { OnHint } from '../../services/hints.js';
 import { relayLines } from './lines.js';
 import { workerMessage, type PrimaryMessage } from './messages.js';
@@ -7,9 +8,15 @@ export interface MemberEvents {
   onReady: (member: Member, url: string) => void;
   /** It wants to be replaced. */
   onRetire: (member: Member, reason: string) => void;
+  /** It cannot be heard of any more; its last word is told. */
+  onSilence: (member: Member) => void;
   /** Its process is over. */
   onExit: (member: Member) => void;
   hint: OnHint;
+  /** It was asked for the numbers of all processes. */
+  onScrape: (member: Member) => void;
+  /** It said what it has counted. */
+  onCounted: (member: Member, metrics: Snapshot) => void;
   /** Takes the log lines that it writes. */
   relay: (lines: string) => void;
 }
@@ -41,6 +48,10 @@ export class Member {
     if (process.stdout) relayLines(process.stdout, events.relay);
     worker.on('message', (message: unknown) => {
       this.listen(message);
+    });
+    // Not `exit`, which may come before its last message.
+    worker.once('disconnect', () => {
+      events.onSilence(this);
     });
     worker.once('exit', (code: number | null, signal: string | null) => {
       this.ending ||= signal ? `ended by ${signal}` : `ended with code ${code ?? 'unknown'}`;
@@ -90,7 +101,10 @@ export class Member {
   drain(replaced: boolean): void {
     this.phase = 'draining';
     this.drainingSince ??= performance.now();
-    const message: PrimaryMessage = { kind: 'drain', replaced };
+    this.tell({ kind: 'drain', replaced });
+  }
+
+  tell(message: PrimaryMessage): void {
     // Where its channel is closed it is ending already.
     if (this.worker.isConnected()) this.worker.send(message, () => undefined);
   }
@@ -120,6 +134,12 @@ export class Member {
         return;
       case 'hint':
         this.events.hint(message.hint);
+        return;
+      case 'scrape':
+        this.events.onScrape(this);
+        return;
+      case 'counted':
+        this.events.onCounted(this, message.metrics);
         return;
       case 'beat':
     }

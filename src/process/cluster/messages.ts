@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { snapshot } from '../../metrics/snapshot.js';
 
 /** What a worker tells the primary. */
 export const workerMessage = z.discriminatedUnion('kind', [
@@ -9,6 +10,10 @@ export const workerMessage = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('beat') }),
   /** It wants to be replaced: it has served its number of requests, or someone sent it SIGTERM. */
   z.object({ kind: z.literal('retire'), reason: z.string() }),
+  /** It is asked for the numbers of all processes. */
+  z.object({ kind: z.literal('scrape') }),
+  /** What it has counted: because it was asked, or for the last time. */
+  z.object({ kind: z.literal('counted'), metrics: snapshot }),
   z.object({
     kind: z.literal('hint'),
     hint: z.object({
@@ -21,11 +26,17 @@ export const workerMessage = z.discriminatedUnion('kind', [
 export type WorkerMessage = z.infer<typeof workerMessage>;
 
 /** What the primary tells a worker. */
-export const primaryMessage = z.object({
-  kind: z.literal('drain'),
-  /** Another one serves in its place: idle connections can be left in peace until they end by themselves. */
-  replaced: z.boolean(),
-});
+export const primaryMessage = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('drain'),
+    /** Another one serves in its place: idle connections can be left in peace until they end by themselves. */
+    replaced: z.boolean(),
+  }),
+  /** It is to say what it has counted. */
+  z.object({ kind: z.literal('count') }),
+  /** The numbers of all processes, as text. */
+  z.object({ kind: z.literal('scraped'), text: z.string() }),
+]);
 export type PrimaryMessage = z.infer<typeof primaryMessage>;
 
 /** How often a worker tells that its event loop turns, in milliseconds. */

@@ -86,6 +86,13 @@ export class RunWatch {
     });
   }
 
+  /** Runs that are watched, and those who wait for them. */
+  get numbers(): { runs: number; waiters: number } {
+    let waiters = 0;
+    for (const { listeners } of this.entries.values()) waiters += listeners.size;
+    return { runs: this.entries.size, waiters };
+  }
+
   /**
    * Watches a run. Reads it at once where nobody watches it yet.
    * @param api the session that this read counts for

@@ -58,6 +58,11 @@ export class Agenda {
     else this.start(id, known, delayMs);
   }
 
+  /** The runs on it. */
+  get size(): number {
+    return this.tasks.size;
+  }
+
   /** Does at once what waits. */
   hurryAll(): void {
     for (const [id, task] of this.tasks) {

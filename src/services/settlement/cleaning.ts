@@ -20,6 +20,7 @@ const RETRY_SECONDS = 10;
 /** Cleans up after a run until nothing is left. What is gone already is success, so everything may be done twice. */
 export class Cleaning implements Work {
   readonly name = 'clean up after a run';
+  readonly counts = { done: 0, failedAttempts: 0 };
 
   constructor(private readonly options: CleaningOptions) {}
 
@@ -40,10 +41,13 @@ export class Cleaning implements Work {
       ]);
     } catch (error) {
       if (error instanceof LivesAgain) return { again: 0 };
+      this.counts.failedAttempts += 1;
       logger.warn('clean-up failed', { flow_run: run.id, error: wordOf(error) });
       return { again: RETRY_SECONDS };
     }
-    return wait > 0 ? { again: wait } : { labels: cleanedLabel(run) };
+    if (wait > 0) return { again: wait };
+    this.counts.done += 1;
+    return { labels: cleanedLabel(run) };
   };
 
   /**

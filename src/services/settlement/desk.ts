@@ -81,6 +81,11 @@ export class Desk {
     this.agenda.hurryAny();
   }
 
+  /** How many runs are not finished, and the earliest end among them, ISO, as far as known. */
+  get waiting(): { runs: number; since: string | undefined } {
+    return { runs: this.agenda.size, since: this.agenda.earliestEnd() };
+  }
+
   /** The earliest end of a run that is not finished, as far as known. */
   openSince(): string | undefined {
     const open = [this.agenda.earliestEnd(), ...this.unwritten.values()];

@@ -29,9 +29,23 @@ const FOLLOWER_DELAY_MS = 3_000;
 /** After a sweep that failed. */
 const RETRY_SECONDS = 2;
 
+export interface ReconcilerCounts {
+  sweeps: number;
+  failures: number;
+  lastEpochSeconds: number | undefined;
+  lastSeconds: number | undefined;
+}
+
 /** Looks again and again for runs that have ended and are not settled: what every other source may have missed. */
 export class Reconciler {
-  private leads = false;
+  /** Sweeps since the start, and the last one that came to its end: when, and how long it took. */
+  readonly counts: ReconcilerCounts = {
+    sweeps: 0,
+    failures: 0,
+    lastEpochSeconds: undefined,
+    lastSeconds: undefined,
+  };
+  leads = false;
   private isFirst = true;
   private sweeps = 0;
   private position: string | undefined;
@@ -87,13 +101,18 @@ export class Reconciler {
       this.isFailing = false;
     } catch (error) {
       if (!this.isFailing) logger.warn('reconciler failed', { error: wordOf(error) });
+      this.counts.failures += 1;
       this.isFailing = true;
     }
   }
 
   private async advance(stored: Position | undefined, leads: boolean): Promise<void> {
+    const started = performance.now();
     const isComplete = await this.sweepFrom(this.startOf(stored));
     if (!isComplete) return;
+    this.counts.sweeps += 1;
+    this.counts.lastEpochSeconds = Date.now() / 1000;
+    this.counts.lastSeconds = (performance.now() - started) / 1000;
     this.isFirst = false;
     const reached = this.current();
     if (leads && reached) await this.options.shared.write(this.options.client.session(), reached);

@@ -9,7 +9,7 @@ import { Cleaning } from './cleaning.js';
 import { Cleanup } from './cleanup.js';
 import { Desk } from './desk.js';
 import { Notes } from './notes.js';
-import { Telling } from './telling.js';
+import { Telling, type TellingCounts } from './telling.js';
 
 export interface SettlementDeps {
   client: PrefectClient;
@@ -20,6 +20,14 @@ export interface SettlementDeps {
   /** Seconds for which a failed or crashed run keeps what it declared, so that it can be retried. */
   graceSeconds: number;
   tracing?: Tracing | undefined;
+  /** The host has heard of an end. @param seconds since the run entered its state */
+  onDelivered?: ((seconds: number) => void) | undefined;
+}
+
+/** What is going on at this moment, and since the start. */
+export interface SettlementNumbers {
+  telling: TellingCounts & Desk['waiting'];
+  cleaning: Cleaning['counts'] & Desk['waiting'];
 }
 
 /**
@@ -33,8 +41,10 @@ export class Settlement {
   private readonly telling: Desk;
   private readonly cleaning: Desk;
   private readonly isTimeToProbe: () => boolean;
+  private readonly counts: { telling: TellingCounts; cleaning: Cleaning['counts'] };
 
-  constructor({ client, poller, host, logger, graceSeconds, tracing }: SettlementDeps) {
+  constructor(options: SettlementDeps) {
+    const { client, poller, host, logger, graceSeconds, tracing, onDelivered } = options;
     const deps = { client, poller, logger, tracing, notes: new Notes(client) };
     const telling = new Telling({
       host,
@@ -43,6 +53,7 @@ export class Settlement {
       onHostBack: () => {
         this.telling.hurryAll();
       },
+      onDelivered,
     });
     this.telling = new Desk(deps, telling);
     this.isTimeToProbe = () => telling.isTimeToProbe();
@@ -50,10 +61,17 @@ export class Settlement {
       const run = parseRun(await poller.pollAfresh(client.session(), id));
       return run.state?.id === stateId;
     };
-    this.cleaning = new Desk(
-      deps,
-      new Cleaning({ cleanup: new Cleanup(client), logger, graceSeconds, isIn }),
-    );
+    const cleaning = new Cleaning({ cleanup: new Cleanup(client), logger, graceSeconds, isIn });
+    this.cleaning = new Desk(deps, cleaning);
+    this.counts = { telling: telling.counts, cleaning: cleaning.counts };
+  }
+
+  /** What is going on at this moment, and since the start. */
+  get numbers(): SettlementNumbers {
+    return {
+      telling: { ...this.counts.telling, ...this.telling.waiting },
+      cleaning: { ...this.counts.cleaning, ...this.cleaning.waiting },
+    };
   }
 
   /** Takes a hint; the run is read when its turn comes. */

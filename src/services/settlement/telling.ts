@@ -8,6 +8,8 @@ import { deliveryLabel, settledLabel, type DeliveryRecord, type Progress } from 
 import { nextDelay } from './schedule.js';
 
 export interface TellingCounts {
+  /** The host has heard, or there is none, or it knew already. */
+  settled: number;
   delivered: number;
   failedAttempts: number;
   dead: number;
@@ -21,6 +23,8 @@ export interface TellingOptions {
   behindSeconds: () => number;
   /** The host answers again: what waits need not wait. */
   onHostBack: () => void;
+  /** The host has heard for the first time. @param seconds since the run entered its state */
+  onDelivered?: ((seconds: number) => void) | undefined;
 }
 
 /** Failures in a row after which the host counts as down. */
@@ -33,7 +37,7 @@ const PROBE_SHARE = 0.25;
 /** Tells the host of a run's end until it has heard, or says that it never will, or time is up. */
 export class Telling implements Work {
   readonly name = 'tell the host of a run';
-  readonly counts: TellingCounts = { delivered: 0, failedAttempts: 0, dead: 0 };
+  readonly counts: TellingCounts = { settled: 0, delivered: 0, failedAttempts: 0, dead: 0 };
   /** As if it had been down: what an earlier process left waiting goes with the first success. */
   private failures = HOST_DOWN_AFTER;
   /** Since when it has not answered at all, or with a 5xx. */
@@ -62,8 +66,9 @@ export class Telling implements Work {
   readonly step = async (run: EndedRun, progress: Progress, task: Task): Promise<Step> => {
     const { host, behindSeconds, onHostBack } = this.options;
     if (task.replay) this.forget(run.id);
-    if (!host || this.told.get(run.id) === run.state.id) return { labels: settledLabel(run) };
-    const delivery = task.replay ? undefined : this.latest(run, progress);
+    if (!host || this.told.get(run.id) === run.state.id) return this.settled(run);
+    const isReplay = task.replay === true;
+    const delivery = isReplay ? undefined : this.latest(run, progress);
     task.replay = false;
     if (delivery?.dead) return {};
     const wait = delivery?.next ? (Date.parse(delivery.next) - Date.now()) / 1000 : 0;
@@ -74,11 +79,12 @@ export class Telling implements Work {
       keep(this.told, run.id, run.state.id);
       this.attempts.delete(run.id);
       this.counts.delivered += 1;
+      if (!isReplay) this.options.onDelivered?.((Date.now() - Date.parse(run.state.timestamp)) / 1000);
       if (this.failures >= HOST_DOWN_AFTER) onHostBack();
       this.failures = 0;
       this.silences = 0;
       this.downSince = undefined;
-      return { labels: settledLabel(run) };
+      return this.settled(run);
     }
     const isSilent = !outcome.refused && !outcome.gone && outcome.retryAfterSeconds === undefined;
     this.silences = isSilent ? this.silences + 1 : 0;
@@ -88,6 +94,11 @@ export class Telling implements Work {
     this.failures += 1;
     return this.failed(run, outcome, (delivery?.attempts ?? 0) + 1);
   };
+
+  private settled(run: EndedRun): Step {
+    this.counts.settled += 1;
+    return { labels: settledLabel(run) };
+  }
 
   private forget(id: string): void {
     this.told.delete(id);
