@@ -13,6 +13,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
   await host.close();
   await facade.close();
   await mock.close();
@@ -32,9 +33,9 @@ const unavailable = (reason: RegExp | string) => ({
   status: 503,
   json: { status: 'unavailable', reasons: [expect.stringMatching(reason) as string] },
 });
-const tomorrow = () => {
-  if (!vi.isFakeTimers()) vi.useFakeTimers({ toFake: ['performance'] });
-  vi.advanceTimersByTime(10_000);
+const later = () => {
+  const now = performance.now() + 10_000;
+  vi.spyOn(performance, 'now').mockImplementation(() => now);
 };
 
 describe('GET /readyz', () => {
@@ -50,10 +51,10 @@ describe('GET /readyz', () => {
     await start();
     await ready();
     mock.fault(() => ({ status: 500 }));
-    tomorrow();
+    later();
     expect(await ready()).toMatchObject(unavailable('the orchestrator answers 500'));
     mock.reset();
-    tomorrow();
+    later();
     expect((await ready()).status).toBe(200);
   });
 
