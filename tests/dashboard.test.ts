@@ -20,7 +20,7 @@ beforeEach(async () => {
   const metrics = new Metrics();
   metrics.addProcess();
   facade = await serve({ config, logger: silent, port: 0, metrics });
-  settling = startSettling(config, silent, metrics);
+  settling = startSettling(config, silent, undefined, metrics);
   fleet = new Fleet({
     size: 2,
     timeoutMs: 1_000,
