@@ -1,11 +1,13 @@
 import { defineConfig } from 'vitest/config';
 import { findPostgres } from './tests/support/postgres.js';
 
+const MOCK_PARITY = 'tests/live/mock-parity.test.ts';
 const EVERYTHING = ['tests/contract/**/*.test.ts', 'tests/live/**/*.test.ts'];
 /** What SQLite does in its own way: the queries of lists, what it stores, and runs as `npm start` has them. */
 const DATABASE_MATTERS = [
   'tests/contract/{blocks-secret,deployments-filter,deployments-numbers,flow-runs,graph,logs,run-lists}*.test.ts',
   'tests/live/{examples,sync-runs}.test.ts',
+  MOCK_PARITY,
 ];
 const hasPostgres = findPostgres() !== undefined;
 
@@ -31,6 +33,7 @@ const targets: Target[] = hasPostgres
       { version: '3.8.8', database: 'postgres', include: EVERYTHING },
       { version: '3.6.29', database: 'postgres', include: EVERYTHING },
       { version: '3.8.8', database: 'sqlite', include: DATABASE_MATTERS },
+      { version: '3.6.29', database: 'sqlite', include: [MOCK_PARITY] },
     ]
   : [
       { version: '3.8.8', database: 'sqlite', include: EVERYTHING },
@@ -43,6 +46,7 @@ export default defineConfig({
       test: {
         name: `prefect ${version} ${database}`,
         include,
+        exclude: database === 'postgres' ? [MOCK_PARITY] : [],
         globalSetup: ['tests/support/real-server.ts'],
         env: { PREFECT_VERSION_UNDER_TEST: version },
         // Tests as users would send them: one file after the other, on one server after the other.
