@@ -14,7 +14,7 @@ import { KINDS, type Asked } from './servers/kinds.js';
  */
 const HOSTS = 2_000;
 const SAMPLE_MS = 100;
-/** A reply that took longer is not normal. */
+/** A reply that took longer is slow, where the slowest before the stall did not. */
 const SLOW_MS = 500;
 const WARM_UP_MS = 6_000;
 const STALL_MS = 30_000;
@@ -137,13 +137,18 @@ async function get(url: string): Promise<string> {
 }
 
 function report(result: Result): string {
-  const { scene, replies, stall, after, slow } = result;
+  const { scene, replies, before, stall, after, slow } = result;
   const spans = (['before', 'stall', 'after', 'slow'] as const).map((span) => spanRow(result, span));
-  const late = replies.filter(
-    ({ status, sent, done }) =>
-      done > stall.to && done < after.to && (status >= 300 || status === 0 || done - sent > SLOW_MS),
-  );
-  const normalMs = Math.max(0, ...late.map(({ done }) => done - stall.to));
+  const usualMs = Math.max(SLOW_MS, ...latencies(replies, before).slice(-1));
+  const isBad = ({ status }: Asked) => status === 0 || status >= 300;
+  const isSlow = ({ sent, done }: Asked) => done - Math.max(sent, stall.to) > usualMs;
+  const lastAfter = (is: (reply: Asked) => boolean) =>
+    Math.max(
+      0,
+      ...within(replies, { from: stall.to, to: after.to })
+        .filter(is)
+        .map(({ done }) => done - stall.to),
+    );
   const lost = replies.filter(({ status }) => status === 0).length;
   const unexplained = replies.filter(({ status, hasRetryAfter }) => status === 503 && !hasRetryAfter).length;
   return [
@@ -155,7 +160,9 @@ function report(result: Result): string {
       ['stall', ...KINDS.flatMap((kind) => statuses(result, stall, kind))],
       ['slow', ...KINDS.flatMap((kind) => statuses(result, slow, kind))],
     ]),
-    `normal again after ${normalMs} ms; ${lost} connections broke; ${unexplained} times 503 without Retry-After`,
+    `after the stall: last reply that is no 2xx at ${lastAfter(isBad)} ms, last one slower than the slowest before ` +
+      `(${usualMs} ms, 500 at least) at ${lastAfter(isSlow)} ms`,
+    `${lost} connections broke; ${unexplained} times 503 without Retry-After`,
   ].join('\n');
 }
 
@@ -177,10 +184,21 @@ function spanRow({ samples, ...spans }: Result, name: 'before' | 'stall' | 'afte
   return [name, at(0.5), at(0.99), at(1), most.map((mb) => mb.toFixed(0)).join(' + ')];
 }
 
-/** Of the replies that came within a span. */
-function statuses({ replies }: Result, { from, to }: Span, kind: Asked['kind']): string[] {
-  const within = replies.filter((reply) => reply.kind === kind && reply.done >= from && reply.done < to);
-  const count = (is: (status: number) => boolean) => String(within.filter(({ status }) => is(status)).length);
+/** The replies that came within a span. */
+function within(replies: Asked[], { from, to }: Span): Asked[] {
+  return replies.filter(({ done }) => done >= from && done < to);
+}
+
+/** In milliseconds, the longest last. */
+function latencies(replies: Asked[], span: Span): number[] {
+  return within(replies, span)
+    .map(({ sent, done }) => done - sent)
+    .toSorted((a, b) => a - b);
+}
+
+function statuses({ replies }: Result, span: Span, kind: Asked['kind']): string[] {
+  const came = within(replies, span).filter((reply) => reply.kind === kind);
+  const count = (is: (status: number) => boolean) => String(came.filter(({ status }) => is(status)).length);
   const isOk = (status: number) => status >= 200 && status < 300;
   return [
     count(isOk),

@@ -16,6 +16,7 @@ const repeat = (count: number, make: () => string) => `[${Array.from({ length: c
 const log = () =>
   JSON.stringify({
     id: someId(),
+    name: 'prefect.flow_runs',
     level: 20,
     timestamp: '2026-01-31T03:00:00.123456Z',
     message: 'x'.repeat(100),
