@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { vi } from 'vitest';
 import { loadConfig } from '../../../src/config.js';
 import type { Logger, LogFields } from '../../../src/logger.js';
+import type { Metrics } from '../../../src/metrics/metrics.js';
 import { startSettling, type Settling } from '../../../src/settle.js';
+import type { Telemetry } from '../../../src/telemetry/telemetry.js';
 import type { LogLine } from '../facade.js';
 import { startMockOrchestrator, type MockOptions, type MockOrchestrator } from '../mock/index.js';
 import { Seed } from '../seed.js';
@@ -15,12 +17,18 @@ export interface Instance extends Settling {
   lines: LogLine[];
 }
 
+/** Who looks on. */
+export interface Watching {
+  telemetry?: Telemetry;
+  metrics?: Metrics;
+}
+
 export interface Rig {
   mock: MockOrchestrator;
   seed: Seed;
   host: FakeHost;
   /** Starts what settles, as one machine does. */
-  start(env?: Record<string, string>): Instance;
+  start(env?: Record<string, string>, watching?: Watching): Instance;
   /** A run's labels, without `prefect-proxy.` before their names. */
   labels(id: string): Promise<Record<string, string>>;
   /** Resolves when a run has labels of these names. */
@@ -60,15 +68,16 @@ export async function startRig(options: MockOptions = {}): Promise<Rig> {
     host,
     seed,
     labels,
-    start: (env = {}) => {
-      const instance = startInstance({
+    start: (env = {}, watching = {}) => {
+      const all = {
         PREFECT_API_URL: mock.url,
         PREFECT_API_TIMEOUT: '86400',
         PREFECT_API_RETRY_DELAY: '0',
         HOST_WEBHOOK_URL: host.url,
         HOST_WEBHOOK_KEY: KEY,
         ...env,
-      });
+      };
+      const instance = startInstance(all, watching);
       instances.push(instance);
       return instance;
     },
@@ -108,7 +117,7 @@ const shared = z.object({
 });
 const labelled = z.object({ labels: z.record(z.string(), z.unknown()) });
 
-function startInstance(env: Record<string, string>): Instance {
+function startInstance(env: Record<string, string>, { telemetry, metrics }: Watching): Instance {
   const lines: LogLine[] = [];
   const write =
     (level: LogLine['level']) =>
@@ -122,7 +131,8 @@ function startInstance(env: Record<string, string>): Instance {
     close: () => Promise.resolve(),
   };
   const config = loadConfig(env);
-  const settling = startSettling({ ...config, PREFECT_API_URL: env['PREFECT_API_URL'] ?? '' }, logger);
+  const wanted = { ...config, PREFECT_API_URL: env['PREFECT_API_URL'] ?? '' };
+  const settling = startSettling(wanted, logger, telemetry, metrics);
   let closed: Promise<void> | undefined;
   return { ...settling, lines, close: () => (closed ??= settling.close()) };
 }
