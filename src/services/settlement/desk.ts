@@ -6,6 +6,7 @@ import { asTrace, type Tracing } from '../../telemetry/tracing.js';
 import type { Hint } from '../hints.js';
 import type { RunPoller } from '../poll.js';
 import { Agenda, type Task } from './agenda.js';
+import { Latest } from './latest.js';
 import type { Notes } from './notes.js';
 import { progressOf, type Progress } from './progress.js';
 
@@ -34,8 +35,6 @@ export interface Work {
 /** A hint may come before the state can be read: milliseconds after which the run is read again. */
 const RECHECKS_MS = [250, 1_000, 4_000];
 const NOTE_AGAIN_MS = 5_000;
-/** Runs that are remembered as finished, so that the second and third hint cost nothing. */
-const REMEMBERED = 10_000;
 
 /**
  * Does one thing for each run that has ended, as long as it takes: reads the run (a hint is never believed), does the
@@ -43,7 +42,7 @@ const REMEMBERED = 10_000;
  */
 export class Desk {
   private readonly agenda: Agenda;
-  private readonly finished = new Map<string, string>();
+  private readonly finished = new Latest<string>();
   /** Labels that are being written, with the end of the run they are of. */
   private readonly unwritten = new Map<Promise<void>, string>();
 
@@ -117,7 +116,7 @@ export class Desk {
       if (labels) this.note(run, labels);
       if (again !== undefined) return again;
     }
-    this.remember(run);
+    this.finished.set(id, run.state.id);
     return undefined;
   }
 
@@ -139,13 +138,6 @@ export class Desk {
       if (error instanceof UpstreamError && error.isNotFound) return undefined;
       throw error;
     }
-  }
-
-  private remember({ id, state }: EndedRun): void {
-    this.finished.delete(id);
-    this.finished.set(id, state.id);
-    const oldest = this.finished.keys().next().value;
-    if (this.finished.size > REMEMBERED && oldest !== undefined) this.finished.delete(oldest);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Logger } from '../../logger.js';
 import type { EndedRun } from '../../prefect/ended-runs.js';
 import type { Task } from './agenda.js';
 import type { Step, Work } from './desk.js';
+import { Latest } from './latest.js';
 import { newsOf } from './news.js';
 import { deliveryLabel, settledLabel, type DeliveryRecord, type Progress } from './progress.js';
 import { nextDelay } from './schedule.js';
@@ -29,8 +30,6 @@ export interface TellingOptions {
 
 /** Failures in a row after which the host counts as down. */
 const HOST_DOWN_AFTER = 3;
-/** Runs that are remembered. */
-const KEPT = 10_000;
 /** Of the time that the host has been down, between two probes. */
 const PROBE_SHARE = 0.25;
 
@@ -45,8 +44,8 @@ export class Telling implements Work {
   private silences = 0;
   private lastProbe = 0;
   /** States that the host was told, and attempts that failed, by run: labels say so later. */
-  private readonly told = new Map<string, string>();
-  private readonly attempts = new Map<string, DeliveryRecord>();
+  private readonly told = new Latest<string>();
+  private readonly attempts = new Latest<DeliveryRecord>();
 
   constructor(private readonly options: TellingOptions) {}
 
@@ -76,7 +75,7 @@ export class Telling implements Work {
     const outcome = await host.deliver(newsOf(run));
     if (!outcome) return { again: wait };
     if (outcome.ok) {
-      keep(this.told, run.id, run.state.id);
+      this.told.set(run.id, run.state.id);
       this.attempts.delete(run.id);
       this.counts.delivered += 1;
       if (!isReplay) this.options.onDelivered?.((Date.now() - Date.parse(run.state.timestamp)) / 1000);
@@ -118,7 +117,7 @@ export class Telling implements Work {
     const next = delay === undefined ? null : new Date(Date.now() + delay * 1000).toISOString();
     const dead = next === null;
     const record: DeliveryRecord = { state: run.state.id, attempts, next, last: outcome.last, dead };
-    keep(this.attempts, run.id, record);
+    this.attempts.set(run.id, record);
     this.counts.failedAttempts += 1;
     const fields = { flow_run: run.id, state: run.state.id, attempts, answer: outcome.last };
     if (outcome.refused) logger.error('the host refuses notifications: is HOST_WEBHOOK_KEY right?', fields);
@@ -129,12 +128,4 @@ export class Telling implements Work {
     }
     return { labels: deliveryLabel(record), again: delay };
   }
-}
-
-/** Keeps the latest of many. */
-function keep<T>(map: Map<string, T>, id: string, value: T): void {
-  map.delete(id);
-  map.set(id, value);
-  const oldest = map.keys().next().value;
-  if (map.size > KEPT && oldest !== undefined) map.delete(oldest);
 }
