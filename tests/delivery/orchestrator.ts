@@ -5,7 +5,8 @@ type Method = 'GET' | 'POST' | 'DELETE';
 
 const CONNECTIONS = 4;
 const PAGE = 200;
-const MAX_ATTEMPTS = 60;
+/** Some two minutes: a busy machine takes its time to start Prefect again. */
+const MAX_ATTEMPTS = 240;
 
 /** The orchestrator answered with something else than success. */
 export class RefusedError extends Error {
