@@ -31,6 +31,8 @@ try {
   });
   if (values.only === 'wait') {
     await import('./wait.js');
+  } else if (values.only === 'sync') {
+    await import('./sync.js');
   } else if (values.only === 'overload') {
     await import('./overload.js');
   } else {

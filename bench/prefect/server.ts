@@ -17,10 +17,11 @@ export function ensurePython(say: (line: string) => void): Promise<string> {
   return ensurePythonEnv({ local, lockFile, env, progress: makeProgress(say), signal });
 }
 
-/** Starts a Prefect server with a database of its own. */
+/** Starts a Prefect server with a database of its own. @param database its address; SQLite without it */
 export async function startPrefect(
   children: Children,
   python: string,
+  database?: string,
 ): Promise<{ child: Child; apiUrl: string }> {
   const port = await freePort();
   const apiUrl = `http://127.0.0.1:${port}/api`;
@@ -32,10 +33,31 @@ export async function startPrefect(
     PREFECT_HOME: home,
     PREFECT_API_URL: apiUrl,
     PREFECT_SERVER_ANALYTICS_ENABLED: 'false',
+    ...(database !== undefined && { PREFECT_API_DATABASE_CONNECTION_URL: database }),
   };
   const args = [join(bin, 'prefect'), 'server', 'start', '--host', '127.0.0.1', '--port', String(port)];
   const logFile = join(children.directory, 'prefect.log');
   const child = await children.start('prefect', join(bin, 'python'), args, { cwd: home, env, logFile });
   await ready(child, () => isOk(`${apiUrl}/health`), { everyMs: 100 });
   return { child, apiUrl };
+}
+
+/** Starts a process worker of a pool, which looks for runs each second. */
+export function startWorker(
+  children: Children,
+  python: string,
+  { apiUrl, pool }: { apiUrl: string; pool: string },
+): Promise<Child> {
+  const home = join(children.directory, 'worker');
+  mkdirSync(home);
+  const bin = join(python, 'bin');
+  const env = {
+    PATH: `${bin}:${process.env['PATH'] ?? ''}`,
+    PREFECT_HOME: home,
+    PREFECT_API_URL: apiUrl,
+    PREFECT_WORKER_QUERY_SECONDS: '1',
+  };
+  const args = [join(bin, 'prefect'), 'worker', 'start', '--pool', pool, '--type', 'process'];
+  const logFile = join(children.directory, 'worker.log');
+  return children.start('worker', join(bin, 'python'), args, { cwd: home, env, logFile });
 }
