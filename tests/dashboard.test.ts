@@ -16,7 +16,10 @@ let settling: Settling;
 let fleet: Fleet;
 beforeEach(async () => {
   const apiUrl = 'http://127.0.0.1:1/api';
-  const config = { ...loadConfig({ WEBHOOK_AUTO_REGISTER: 'false' }), PREFECT_API_URL: apiUrl };
+  const config = {
+    ...loadConfig({ WEBHOOK_AUTO_REGISTER: 'false', PREFECT_API_RETRY: 'false' }),
+    PREFECT_API_URL: apiUrl,
+  };
   const metrics = new Metrics();
   metrics.addProcess();
   facade = await serve({ config, logger: silent, port: 0, metrics });
