@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { doubtsOf, type Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
 import { Metrics } from '../metrics/metrics.js';
@@ -94,7 +95,8 @@ export async function run({
   } finally {
     const endedAt = performance.now();
     await facade?.close();
-    await settling?.close();
+    // What an orchestrator that is away keeps from ending, goes on with the next start.
+    await Promise.race([settling?.close(), sleep(leftOf(config, endedAt), undefined, { ref: false })]);
     await stack?.stop();
     await telemetry?.close(leftOf(config, endedAt));
     await logger.close();
