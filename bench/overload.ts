@@ -1,9 +1,7 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
-import { Children, ready } from './lib/children.js';
+import { ready } from './lib/children.js';
+import { limitedChildren, say } from './lib/limited.js';
 import { processes, rssMb } from './lib/proc.js';
 import { startFacade, startServer } from './lib/servers.js';
 import { machine, table } from './report.js';
@@ -51,12 +49,7 @@ interface Result {
   slow: Span;
 }
 
-const say = (line: string) => void process.stderr.write(`${line}\n`);
-const children = new Children(mkdtempSync(join(tmpdir(), 'prefect-proxy-bench-')));
-setTimeout(() => {
-  say(`The bench took longer than ${TIME_LIMIT_MS / 1000} s: given up.`);
-  process.exit(1);
-}, TIME_LIMIT_MS).unref();
+const children = limitedChildren(TIME_LIMIT_MS);
 try {
   const before = machine();
   process.stdout.write(`\n${before}\n`);

@@ -1,9 +1,6 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { request } from 'undici';
 import { findPostgres, Postgres } from '../tests/support/postgres.js';
-import { Children } from './lib/children.js';
+import { limitedChildren, say } from './lib/limited.js';
 import { startFacade } from './lib/servers.js';
 import { median } from './lib/stats.js';
 import { PrefectRest } from './prefect/rest.js';
@@ -29,12 +26,7 @@ const TASK = {
   flow_run_name: 'r',
 };
 
-const say = (line: string) => void process.stderr.write(`${line}\n`);
-const children = new Children(mkdtempSync(join(tmpdir(), 'prefect-proxy-bench-')));
-setTimeout(() => {
-  say(`The bench took longer than ${TIME_LIMIT_MS / 1000} s: given up.`);
-  process.exit(1);
-}, TIME_LIMIT_MS).unref();
+const children = limitedChildren(TIME_LIMIT_MS);
 try {
   const programs = findPostgres();
   const database = programs && (await Postgres.start(programs)).createDatabase();

@@ -1,9 +1,6 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
-import { Children } from './lib/children.js';
+import { limitedChildren, say } from './lib/limited.js';
 import { startCountingProxy } from './lib/counting-proxy.js';
 import { startFacade } from './lib/servers.js';
 import { median } from './lib/stats.js';
@@ -54,12 +51,7 @@ const polled: Ask = async (agent, url, id) => {
   }
 };
 
-const say = (line: string) => void process.stderr.write(`${line}\n`);
-const children = new Children(mkdtempSync(join(tmpdir(), 'prefect-proxy-bench-')));
-setTimeout(() => {
-  say(`The bench took longer than ${TIME_LIMIT_MS / 1000} s: given up.`);
-  process.exit(1);
-}, TIME_LIMIT_MS).unref();
+const children = limitedChildren(TIME_LIMIT_MS);
 try {
   const given = process.env['BENCH_PREFECT_API_URL']?.replace(/\/+$/, '');
   const { apiUrl } = given ? { apiUrl: given } : await startPrefect(children, await ensurePython(say));

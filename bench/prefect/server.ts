@@ -25,19 +25,13 @@ export async function startPrefect(
 ): Promise<{ child: Child; apiUrl: string }> {
   const port = await freePort();
   const apiUrl = `http://127.0.0.1:${port}/api`;
-  const home = join(children.directory, 'prefect');
-  mkdirSync(home);
-  const bin = join(python, 'bin');
-  const env = {
-    PATH: `${bin}:${process.env['PATH'] ?? ''}`,
-    PREFECT_HOME: home,
+  const settings = {
     PREFECT_API_URL: apiUrl,
     PREFECT_SERVER_ANALYTICS_ENABLED: 'false',
     ...(database !== undefined && { PREFECT_API_DATABASE_CONNECTION_URL: database }),
   };
-  const args = [join(bin, 'prefect'), 'server', 'start', '--host', '127.0.0.1', '--port', String(port)];
-  const logFile = join(children.directory, 'prefect.log');
-  const child = await children.start('prefect', join(bin, 'python'), args, { cwd: home, env, logFile });
+  const args = ['server', 'start', '--host', '127.0.0.1', '--port', String(port)];
+  const child = await prefect('prefect', args, { children, python, settings });
   await ready(child, () => isOk(`${apiUrl}/health`), { everyMs: 100 });
   return { child, apiUrl };
 }
@@ -48,16 +42,24 @@ export function startWorker(
   python: string,
   { apiUrl, pool }: { apiUrl: string; pool: string },
 ): Promise<Child> {
-  const home = join(children.directory, 'worker');
+  const settings = { PREFECT_API_URL: apiUrl, PREFECT_WORKER_QUERY_SECONDS: '1' };
+  const args = ['worker', 'start', '--pool', pool, '--type', 'process'];
+  return prefect('worker', args, { children, python, settings });
+}
+
+interface Command {
+  children: Children;
+  python: string;
+  settings: Record<string, string>;
+}
+
+/** Starts a command of Prefect's with a home of its own. */
+function prefect(name: string, args: string[], { children, python, settings }: Command): Promise<Child> {
+  const home = join(children.directory, name);
   mkdirSync(home);
   const bin = join(python, 'bin');
-  const env = {
-    PATH: `${bin}:${process.env['PATH'] ?? ''}`,
-    PREFECT_HOME: home,
-    PREFECT_API_URL: apiUrl,
-    PREFECT_WORKER_QUERY_SECONDS: '1',
-  };
-  const args = [join(bin, 'prefect'), 'worker', 'start', '--pool', pool, '--type', 'process'];
-  const logFile = join(children.directory, 'worker.log');
-  return children.start('worker', join(bin, 'python'), args, { cwd: home, env, logFile });
+  const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}`, PREFECT_HOME: home, ...settings };
+  const logFile = join(children.directory, `${name}.log`);
+  const program = [join(bin, 'prefect'), ...args];
+  return children.start(name, join(bin, 'python'), program, { cwd: home, env, logFile });
 }
