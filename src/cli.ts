@@ -41,7 +41,10 @@ program
 program
   .command('demo')
   .description('try a running facade: make, run, follow, read, delete')
-  .option('--url <url>', 'where the facade is; the one started here last by default')
+  .option(
+    '--url <url>',
+    'where the facade is, e.g. http://x:KEY@host:8080; the one started here last by default',
+  )
   .action(async ({ url }: { url?: string }) => {
     const config = await readConfig();
     const { findFacade, runDemo } = await import('./demo.js');
@@ -81,7 +84,7 @@ const deliveries = program
   .description('which ends of runs the host was told of by a running facade, and telling it again');
 const FACADE = [
   '--url <url>',
-  'where the facade is; the one started here last, or PREFECT_PROXY_API_HOST',
+  'where the facade is, e.g. http://x:KEY@host:8080; the one started here last, or PREFECT_PROXY_API_HOST',
 ] as const;
 const SINCE = 'ended then or later: 90s, 30m, 2h or 3d ago, or a time';
 const UNTIL = 'ended then or earlier; now by default';

@@ -39,7 +39,7 @@ export function openApiDocument(app: App) {
     // Relative to the document, so that it holds below any path prefix of a proxy.
     servers: [{ url: '.' }],
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
-    // One or the other.
+    // Any one of them.
     security: Object.keys(API_KEY_SCHEMES).map((name) => ({ [name]: [] })),
   });
 }

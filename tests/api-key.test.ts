@@ -37,6 +37,11 @@ const operations = Object.entries(paths).flatMap(([path, methods]) =>
   })),
 );
 
+/** An `Authorization: Basic` header, as the bytes of a text. */
+const basic = (text: string, encoding: BufferEncoding = 'utf8') => ({
+  authorization: `Basic ${Buffer.from(text, encoding).toString('base64')}`,
+});
+
 const refused = {
   status: 401,
   json: { detail: 'unauthorized', code: 'unauthorized', request_id: expect.any(String) as string },
@@ -95,6 +100,16 @@ describe('With a key', () => {
     ['the next one of X-API-Key', { 'x-api-key': NEXT }],
     ['the next one of Bearer', { authorization: `Bearer ${NEXT}` }],
     ['one beside a login of something before us', { 'x-api-key': KEY, authorization: 'Basic eDp5' }],
+    ['the password of Basic', basic(`x:${KEY}`)],
+    ['the next one as the password of Basic', basic(`x:${NEXT}`)],
+    ['the password of Basic without a user name', basic(`:${KEY}`)],
+    [
+      'the password of basic, in small letters',
+      { authorization: basic(`x:${KEY}`).authorization.replace('Basic', 'basic ') },
+    ],
+    ['the password of Basic with a user name in UTF-8', basic(`Jürgen 😀:${KEY}`)],
+    ['the password of Basic with a user name in latin1', basic(`Jürgen:${KEY}`, 'latin1')],
+    ['the password of Basic with a user name of 4 kB', basic(`${'x'.repeat(4096)}:${KEY}`)],
   ])('%s is taken', async (_what, headers) => {
     expect((await c.host.get('/proxy/prefect/version', { headers })).status).toBe(200);
     expect(await c.host.get('/nope', { headers })).toMatchObject({ status: 404 });
@@ -107,7 +122,30 @@ describe('With a key', () => {
     ['more than it', { 'x-api-key': `${KEY}x` }],
     ['both of them', { 'x-api-key': `${KEY},${NEXT}` }],
     ['none', { 'x-api-key': '' }],
-    ['Basic', { authorization: `Basic ${Buffer.from(`x:${KEY}`).toString('base64')}` }],
+    ['the key as the user name of Basic', basic(`${KEY}:`)],
+    ['Basic with another password', basic('x:k3y-of-another-host')],
+    ['Basic with a part of it', basic(`x:${KEY.slice(0, -1)}`)],
+    ['Basic with more than it', basic(`x:${KEY}\n`)],
+    ['Basic with a colon before it', basic(`x::${KEY}`)],
+    ['Basic without a colon', basic(KEY)],
+    ['Basic that is not encoded', { authorization: `Basic x:${KEY}` }],
+    [
+      'Basic in base64 without its padding',
+      { authorization: basic(`x:${KEY}`).authorization.replace(/=+$/, '') },
+    ],
+    [
+      'Basic in base64 with something before it',
+      { authorization: basic(`x:${KEY}`).authorization.replace('Basic ', 'Basic *') },
+    ],
+    ['Basic in base64 with more after it', { authorization: `${basic(`x:${KEY}`).authorization} eA==` }],
+    ['an empty Basic', { authorization: 'Basic ' }],
+    ['Basic of a colon', basic(':')],
+    ['Basic of no characters', basic('x:\u0000\uffff')],
+    [
+      'Basic under the name of Bearer',
+      { authorization: basic(`x:${KEY}`).authorization.replace('Basic', 'Bearer') },
+    ],
+    ['a Bearer under the name of Basic', { authorization: `Basic ${KEY}` }],
     ['no scheme', { authorization: KEY }],
     ['an empty Bearer', { authorization: 'Bearer ' }],
     ['a list', { authorization: `Bearer ${KEY}, Bearer ${NEXT}` }],
@@ -120,11 +158,15 @@ describe('With a key', () => {
 
   it('nothing of it is logged', async () => {
     const wrong = 'a-wrong-key-that-somebody-mistyped';
+    const { authorization } = basic(`x:${KEY}`);
     await host.get('/proxy/prefect/version');
+    await c.host.get('/proxy/prefect/version', { headers: { authorization } });
     await c.host.get('/proxy/prefect/version', { headers: { authorization: `Bearer ${wrong}` } });
-    await expect.poll(() => c.facade.lines.length).toBe(2);
-    expect(JSON.stringify(c.facade.lines)).not.toMatch(new RegExp(`${KEY}|${wrong}`));
-    expect(c.facade.lines.map(({ status }) => status)).toEqual([200, 401]);
+    await expect.poll(() => c.facade.lines.length).toBe(3);
+    const logged = JSON.stringify(c.facade.lines);
+    for (const secret of [KEY, wrong, authorization.slice('Basic '.length)])
+      expect(logged).not.toContain(secret);
+    expect(c.facade.lines.map(({ status }) => status)).toEqual([200, 200, 401]);
   });
 });
 

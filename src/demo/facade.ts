@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { keyHeaders, takeLogin } from '../lib/url-login.js';
 
 /** Why a step failed, in words for the person who runs the demo. */
 export class DemoError extends Error {
@@ -9,14 +10,13 @@ const REQUEST_TIMEOUT = 40_000;
 
 /** The facade as a host application sees it: plain HTTP calls, nothing shared with its code. */
 export class Facade {
+  private readonly baseUrl: string;
   private readonly headers: Record<string, string>;
 
-  constructor(
-    private readonly baseUrl: string,
-    apiKey?: string,
-  ) {
-    this.headers = { 'content-type': 'application/json', 'x-ddp-org': 'demo' };
-    if (apiKey !== undefined) this.headers['authorization'] = `Bearer ${apiKey}`;
+  /** @param url may hold the key, `http://x:KEY@host:port` @param apiKey sent beside a login in it */
+  constructor(url: string, apiKey?: string) {
+    this.baseUrl = takeLogin(url).url;
+    this.headers = { 'content-type': 'application/json', 'x-ddp-org': 'demo', ...keyHeaders(url, apiKey) };
   }
 
   /** One call; a reply of another shape than `shape` is a failure too. */

@@ -33,25 +33,29 @@ export function keyCheck({ header, accepted, setting }: KeyHeader): (c: Context<
 export type HasKey = (c: Context<Env>) => boolean;
 
 /**
- * Makes the question whether a request bears the API's key, as `Authorization: Bearer` or `X-API-Key`. Reads nothing
- * but these headers.
+ * Makes the question whether a request bears the API's key: as `Authorization: Bearer`, as the password of
+ * `Authorization: Basic`, or as `X-API-Key`. Reads nothing but these headers.
  * @param accepted several, so that a key can be changed without a gap; none: every request passes
  */
 export function apiKeyMatcher(accepted: readonly string[]): HasKey {
   if (accepted.length === 0) return () => true;
   const isAccepted = keyMatcher(accepted);
   return (c) => {
-    const bearer = requestHeader(c, 'authorization');
     return (
-      isAccepted(requestHeader(c, 'x-api-key')) ||
-      isAccepted(bearer === undefined ? undefined : BEARER.exec(bearer)?.[1])
+      isAccepted(requestHeader(c, 'x-api-key')) || isAccepted(credentialOf(requestHeader(c, 'authorization')))
     );
   };
 }
 
-/** How the OpenAPI document names the two ways to send the API's key. */
+/** How the OpenAPI document names the three ways to send the API's key. */
 export const API_KEY_SCHEMES = {
   ApiKeyAsBearer: { type: 'http', scheme: 'bearer', description: 'Needed where `PROXY_API_KEY` is set' },
+  ApiKeyAsBasic: {
+    type: 'http',
+    scheme: 'basic',
+    description:
+      'The key as the password, with any user name, for clients that can only be given a URL: `http://x:KEY@host`. Needed where `PROXY_API_KEY` is set',
+  },
   ApiKeyAsHeader: {
     type: 'apiKey',
     in: 'header',
@@ -60,7 +64,22 @@ export const API_KEY_SCHEMES = {
   },
 } as const;
 
-const BEARER = /^Bearer +(\S+)$/i;
+const AUTHORIZATION = /^(Bearer|Basic) +(\S+)$/i;
+
+/** The key in an `Authorization` header, as latin1; undefined if there is none, or if the header is malformed. */
+function credentialOf(header: string | undefined): string | undefined {
+  const [, scheme, credential] = (header && AUTHORIZATION.exec(header)) || [];
+  return scheme?.toLowerCase() === 'basic' ? passwordOf(credential) : credential;
+}
+
+/** The password of Basic credentials (RFC 7617): what follows the first colon. The user name may be anything. */
+function passwordOf(encoded = ''): string | undefined {
+  const decoded = Buffer.from(encoded, 'base64');
+  // Buffer skips what is no base64: only what it would write itself is well-formed.
+  if (decoded.toString('base64') !== encoded) return undefined;
+  const colon = decoded.indexOf(':');
+  return colon < 0 ? undefined : decoded.toString('latin1', colon + 1);
+}
 
 /** Tells whether a header's text is one of some keys, in a time that says nothing about them. */
 export function keyMatcher(accepted: readonly string[]): (given: string | undefined) => boolean {

@@ -158,6 +158,8 @@ export class Router {
   /** @throws AppError 401 without a valid key */
   private readonly checkApiKey = (c: Context<Env>): void => {
     if (this.deps.hasKey(c)) return;
+    // Basic is accepted, too, but not asked for: a browser would open its own login dialog, and from then on send the
+    // key by itself with every request, also with those that another page makes it send.
     throw new AppError('unauthorized', 'unauthorized', { headers: { 'www-authenticate': 'Bearer' } });
   };
 }

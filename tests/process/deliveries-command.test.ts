@@ -205,6 +205,28 @@ describe('What goes wrong', () => {
     expect(said).toEqual([`✗ ${url} is no facade that knows deliveries`, '✗ 401: no reason given']);
     expect(keys).toEqual(['Bearer canary', undefined]);
   });
+
+  it('accepts a URL that holds the key, and never prints the key', async () => {
+    const key = 'k3y-of-the-commands';
+    const guarded = await startFacade(mock.url, {
+      HOST_WEBHOOK_URL: 'http://127.0.0.1:9/',
+      PROXY_API_KEY: key,
+    });
+    const urlWith = (login: string) => guarded.url.replace('//', `//${login}@`);
+    const list = { name: 'list', since: '1s' } as const;
+    expect((await command(list, { url: urlWith(`x:${key}`) })).code).toBe(0);
+    // The login is for a proxy before the facade; the key of the configuration is sent beside it.
+    expect((await command(list, { url: urlWith('user:pass'), apiKey: key })).code).toBe(0);
+    expect(await command(list, { url: urlWith('x:another-key-than-that') })).toMatchObject({
+      code: 1,
+      lines: ['✗ 401: unauthorized'],
+    });
+    await guarded.close();
+    const gone = await command(list, { url: urlWith(`x:${key}`) });
+    expect(gone.lines).toEqual([
+      `✗ nothing answers at ${guarded.url}/: does the facade run? (--url says where)`,
+    ]);
+  });
 });
 
 describe('Times, tables and bars', () => {

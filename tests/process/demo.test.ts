@@ -40,9 +40,11 @@ const healthy = (): Replies => ({
   'DELETE /delete-a-block/B': null,
 });
 
-async function demoAgainst(replies: Replies, timeLimitMs = 10_000) {
+async function demoAgainst(replies: Replies, { timeLimitMs = 10_000, login = '' } = {}) {
   const calls: string[] = [];
+  const keys = new Set<string | undefined>();
   const server = createServer((request, response) => {
+    keys.add(request.headers.authorization);
     const call = `${request.method ?? ''} ${request.url ?? ''}`;
     calls.push(call);
     const reply = replies[call];
@@ -57,14 +59,19 @@ async function demoAgainst(replies: Replies, timeLimitMs = 10_000) {
   });
   await once(server, 'listening');
   const lines: string[] = [];
-  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const baseUrl = `http://${login}127.0.0.1:${(server.address() as AddressInfo).port}`;
   const ok = await runDemo({
     baseUrl,
     write: (line) => lines.push(line),
     timeLimitMs,
     pollIntervalMs: 1,
   });
-  return { ok, text: lines.join('\n'), deleted: calls.filter((call) => call.startsWith('DELETE')) };
+  return {
+    ok,
+    keys: [...keys],
+    text: lines.join('\n'),
+    deleted: calls.filter((call) => call.startsWith('DELETE')),
+  };
 }
 
 const next = (list: unknown[]): unknown => (list.length > 1 ? list.shift() : list[0]);
@@ -79,6 +86,14 @@ describe('the demo', () => {
     expect(text).toMatch(/✓ resume the schedule/);
     expect(deleted).toEqual(ALL);
     expect(ok).toBe(true);
+  });
+
+  test('sends the key that its URL holds, and does not print it', async () => {
+    const { ok, keys, text } = await demoAgainst(healthy(), { login: 'x:k3y-in-the-url@' });
+    expect(keys).toEqual([`Basic ${Buffer.from('x:k3y-in-the-url').toString('base64')}`]);
+    expect(ok).toBe(true);
+    const broken = await demoAgainst({}, { login: 'x:k3y-in-the-url@' });
+    expect(text + broken.text).not.toContain('k3y-in-the-url');
   });
 
   test('a run that fails: which step, why, and all is deleted nevertheless', async () => {
@@ -98,7 +113,9 @@ describe('the demo', () => {
       [`GET /proxy/flow_runs/${ID}/poll`]: [run('SCHEDULED', 'Late')],
       'POST /proxy/workers/filter/': { count: 0 },
     };
-    expect((await demoAgainst(stuck, 20)).text).toContain('still Late after 0 s; no worker is online');
+    expect((await demoAgainst(stuck, { timeLimitMs: 20 })).text).toContain(
+      'still Late after 0 s; no worker is online',
+    );
   });
 
   test('an error reply: status and detail', async () => {

@@ -1,5 +1,6 @@
 import { Agent, request } from 'undici';
 import { z } from 'zod';
+import { keyHeaders, takeLogin } from '../../lib/url-login.js';
 import { socketPath } from '../address.js';
 
 /** The facade did not do what it was asked; the message is for people. */
@@ -13,16 +14,17 @@ const TIMEOUT_MS = 60_000;
 /** A running facade, over its public routes. */
 export class FacadeClient {
   private readonly agent: Agent;
+  private readonly url: string;
   private readonly origin: string;
+  private readonly keyHeaders: Record<string, string>;
 
-  /** @param url `http://host:port` or `unix:/path` @param apiKey sent as a bearer token */
-  constructor(
-    private readonly url: string,
-    private readonly apiKey: string | undefined,
-  ) {
+  /** @param url `http://host:port`, `http://x:KEY@host:port` or `unix:/path` @param apiKey sent beside a login in it */
+  constructor(url: string, apiKey: string | undefined) {
     const path = socketPath(url);
     this.agent = new Agent(path === undefined ? {} : { connect: { socketPath: path } });
-    this.origin = path === undefined ? url.replace(/\/+$/, '') : 'http://localhost';
+    this.keyHeaders = keyHeaders(url, apiKey);
+    this.url = takeLogin(url).url;
+    this.origin = path === undefined ? this.url.replace(/\/+$/, '') : 'http://localhost';
   }
 
   /** One call. @throws FacadeError for no reply, an error, or a reply of another shape */
@@ -47,7 +49,7 @@ export class FacadeClient {
         signal: AbortSignal.timeout(TIMEOUT_MS),
         headers: {
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...(this.apiKey === undefined ? {} : { authorization: `Bearer ${this.apiKey}` }),
+          ...this.keyHeaders,
         },
         body: body === undefined ? null : JSON.stringify(body),
       });
