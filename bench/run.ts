@@ -27,7 +27,12 @@ const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 try {
   const { values } = parseArgs({
-    options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } },
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      // Read by `tax` and `settlement`.
+      server: { type: 'string' },
+    },
   });
   if (values.only === 'wait') {
     await import('./wait.js');
@@ -35,6 +40,10 @@ try {
     await import('./sync.js');
   } else if (values.only === 'overload') {
     await import('./overload.js');
+  } else if (values.only === 'tax') {
+    await import('./tax.js');
+  } else if (values.only === 'settlement') {
+    await import('./settlement.js');
   } else {
     requireWrk();
     const given = process.env['BENCH_PREFECT_API_URL']?.replace(/\/+$/, '');
