@@ -1,5 +1,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Config } from './config.js';
+import { eventsConnection } from './create-client.js';
 import { addDocs } from './http/docs.js';
 import { Doors } from './http/doors.js';
 import type { Env } from './http/env.js';
@@ -115,9 +116,7 @@ export function createApp(deps: AppDeps): App {
 function runWatch({ config, client, logger }: AppDeps, poller: RunPoller, metrics: Metrics): RunWatch {
   const hear: RunWatchOptions['hear'] = ({ onChange, onState }) => {
     const events = new EventStream({
-      apiUrl: config.PREFECT_API_URL ?? '',
-      apiKey: config.PREFECT_API_KEY,
-      authString: config.PREFECT_API_AUTH_STRING,
+      ...eventsConnection(config, config.PREFECT_API_URL ?? ''),
       stateTypes: STATE_TYPES,
       backfill: false,
       onEnded: onState,

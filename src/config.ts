@@ -12,14 +12,10 @@ const limit = z.coerce.number().int().min(1).optional();
 const share = z.coerce.number().min(0).max(1).default(0);
 const words = text.transform((list) => list.split(',').flatMap((word) => word.trim() || [])).default([]);
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
+const flagWord = z.enum(['true', 'false', '1', '0', 'yes', 'no', 'y', 'n', 'on', 'off']);
+const isYes = (word: z.infer<typeof flagWord>) => ['true', '1', 'yes', 'y', 'on'].includes(word);
 const flag = (fallback: boolean) =>
-  z
-    .string()
-    .trim()
-    .toLowerCase()
-    .pipe(z.enum(['true', 'false', '1', '0', 'yes', 'no', 'y', 'n', 'on', 'off']))
-    .transform((v) => ['true', '1', 'yes', 'y', 'on'].includes(v))
-    .default(fallback);
+  z.string().trim().toLowerCase().pipe(flagWord).transform(isYes).default(fallback);
 
 const flowsBesideUs = fileURLToPath(new URL('../flows', import.meta.url));
 
@@ -53,7 +49,13 @@ const environment = z.object({
   MAX_REQUESTS_JITTER: z.coerce.number().int().min(0).default(0),
   PYTHON: optionalText,
   PREFECT_NOTIFICATIONS_WEBHOOK_KEY: words,
-  WEBHOOK_AUTO_REGISTER: flag(true),
+  WEBHOOK_AUTO_REGISTER: z
+    .string()
+    .trim()
+    .toLowerCase()
+    .pipe(z.union([z.literal('auto'), flagWord]))
+    .transform((word) => (word === 'auto' ? word : isYes(word)))
+    .default('auto'),
   WEBHOOK_PUBLIC_URL: z
     .url({ protocol: /^https?$/ })
     .transform(withoutTrailingSlash)

@@ -1,4 +1,5 @@
 import type { Config } from './config.js';
+import type { EventStreamOptions } from './prefect/event-stream.js';
 import { PrefectClient, type PrefectClientOptions } from './prefect/client.js';
 
 /** The client that a configuration asks for. @param watching who is told of its calls, and where they are traced */
@@ -18,4 +19,12 @@ export function createClient(
     queue: config.PREFECT_API_QUEUE,
     ...watching,
   });
+}
+
+/** How the events websocket of a configuration's Prefect server is reached. */
+export function eventsConnection(
+  config: Config,
+  apiUrl: string,
+): Pick<EventStreamOptions, 'apiUrl' | 'apiKey' | 'authString'> {
+  return { apiUrl, apiKey: config.PREFECT_API_KEY, authString: config.PREFECT_API_AUTH_STRING };
 }

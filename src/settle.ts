@@ -6,19 +6,19 @@ import { Metrics } from './metrics/metrics.js';
 import { callMetrics, readClient, readEventStream } from './metrics/serving.js';
 import { attemptMetrics, deliveryMetrics, readReconciler, readSettlement } from './metrics/settling.js';
 import { EventStream } from './prefect/event-stream.js';
-import { createClient } from './create-client.js';
+import { createClient, eventsConnection } from './create-client.js';
 import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
 import { SharedPosition } from './services/settlement/position.js';
 import { Reconciler } from './services/settlement/reconciler.js';
 import { Settlement } from './services/settlement/settlement.js';
-import { registerAtStart } from './services/webhook-start.js';
+import { WebhookSource } from './services/webhook-source.js';
 import { NO_TELEMETRY, type Telemetry } from './telemetry/telemetry.js';
 
 export interface Settling {
   /** Takes what the webhook hears. */
   hint: OnHint;
-  /** Registers the webhook: the facade listens. @param url where */
+  /** The facade listens: Prefect can be told to post its webhook there. @param url where */
   listening(url: string): void;
   /** Resolves when what is under way is done. */
   close(): Promise<void>;
@@ -51,13 +51,17 @@ export function startSettling(
     tracing,
     onDelivered: deliveryMetrics(metrics),
   });
+  const webhook = new WebhookSource({ config, client, logger });
+  let wasOpen = true;
   const events = new EventStream({
-    apiUrl: config.PREFECT_API_URL,
-    apiKey: config.PREFECT_API_KEY,
-    authString: config.PREFECT_API_AUTH_STRING,
+    ...eventsConnection(config, config.PREFECT_API_URL),
     onEnded: settlement.hint,
     onChange: (isOpen, reason) => {
       logger.info('event stream', { open: isOpen, reason });
+      webhook.eventsChanged(isOpen);
+      // What happened while it was lost is found at once, not an interval later.
+      if (wasOpen !== isOpen) reconciler.sweepSoon();
+      wasOpen = isOpen;
     },
   });
   const silenceSeconds = SILENT_INTERVALS * config.RECONCILE_INTERVAL + SILENT_SECONDS;
@@ -79,14 +83,13 @@ export function startSettling(
   readSettlement(metrics, settlement);
   readReconciler(metrics, reconciler);
   reconciler.start();
-  const closing = new AbortController();
   return {
     hint: settlement.hint,
     listening: (facadeUrl) => {
-      void registerAtStart({ config, client, facadeUrl, logger, signal: closing.signal });
+      webhook.listening(facadeUrl);
     },
     close: async () => {
-      closing.abort();
+      webhook.close();
       events.close();
       host?.stop();
       await Promise.all([reconciler.stop(), settlement.close()]);

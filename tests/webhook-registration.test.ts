@@ -4,7 +4,7 @@ import { loadConfig } from '../src/config.js';
 import type { Logger, LogFields } from '../src/logger.js';
 import { runWebhookCommand, type WebhookCommand } from '../src/process/webhook-command.js';
 import { createClient } from '../src/create-client.js';
-import { registerAtStart } from '../src/services/webhook-start.js';
+import { registerWebhook } from '../src/services/webhook-start.js';
 import { webhookTarget } from '../src/services/webhook-target.js';
 import { startMockOrchestrator, type MockOptions, type MockOrchestrator } from './support/mock/index.js';
 import { startReceiver, type Receiver } from './support/receiver.js';
@@ -28,6 +28,7 @@ function configOf(env: Record<string, string>) {
     PREFECT_NOTIFICATIONS_WEBHOOK_KEY: KEY,
     PREFECT_API_RETRY: 'false',
     PREFECT_API_TIMEOUT: '5',
+    WEBHOOK_AUTO_REGISTER: 'true',
     ...env,
   });
   return { ...config, PREFECT_API_URL: config.PREFECT_API_URL ?? 'http://127.0.0.1:1/api' };
@@ -84,7 +85,7 @@ describe('At the start', () => {
     const logger: Logger = { info: write, warn: write, error: write, close: () => Promise.resolve() };
     const config = configOf(env);
     const client = createClient(config, config.PREFECT_API_URL);
-    await registerAtStart({ config, client, facadeUrl, logger, ...(signal && { signal }) });
+    await registerWebhook({ config, client, facadeUrl, logger, ...(signal && { signal }) });
     await client.close();
     expect(JSON.stringify(lines)).not.toContain('canary');
     return lines;
@@ -136,13 +137,6 @@ describe('At the start', () => {
     const { mock, receiver } = await start({ authString: 'a:b' });
     const lines = await registered({ PREFECT_API_URL: mock.url }, receiver.url);
     expect(lines.map(({ fields }) => fields['reason'])).toEqual(['orchestrator: status 401']);
-  });
-
-  it('WEBHOOK_AUTO_REGISTER=false leaves the orchestrator alone', async () => {
-    const { mock, receiver } = await start();
-    const env = { PREFECT_API_URL: mock.url, WEBHOOK_AUTO_REGISTER: 'false' };
-    expect(await registered(env, receiver.url)).toEqual([]);
-    expect(mock.calls).toEqual([]);
   });
 });
 
@@ -220,6 +214,35 @@ describe('The commands', () => {
       code: 1,
       text: '✗ orchestrator: unreachable (127.0.0.1:1)',
     });
+  });
+
+  it('say that nothing need be registered where the events websocket opens', async () => {
+    const { mock } = await start();
+    const env = { PREFECT_API_URL: mock.url, WEBHOOK_AUTO_REGISTER: 'auto' };
+    expect(await command('status', env)).toEqual({
+      code: 0,
+      text: '✓ no webhook is registered, and none is needed: the events websocket opens',
+    });
+  });
+
+  it('show that neither the events websocket nor a webhook is there', async () => {
+    const { mock } = await start();
+    mock.events.refuse(true);
+    const { code, text } = await command('status', {
+      PREFECT_API_URL: mock.url,
+      WEBHOOK_AUTO_REGISTER: 'auto',
+    });
+    expect([code, text]).toEqual([1, expect.stringContaining('✗ the events websocket cannot be opened')]);
+  });
+
+  it('say that a registered webhook goes again at the next start unless it is asked for', async () => {
+    const { mock, receiver } = await start();
+    const env = {
+      PREFECT_API_URL: mock.url,
+      WEBHOOK_PUBLIC_URL: receiver.url,
+      WEBHOOK_AUTO_REGISTER: 'auto',
+    };
+    expect((await command('register', env)).text).toContain('WEBHOOK_AUTO_REGISTER=true keeps it');
   });
 
   it('use a notification policy on servers before 3.4', async () => {

@@ -22,7 +22,8 @@ export interface EventStreamOptions {
 /** The server keeps 15 minutes; our clock and its need not agree. */
 const BACKFILL_MS = 5 * 60_000;
 const YEAR_MS = 365 * 24 * 3_600_000;
-const PING_MS = 10_000;
+/** A lost connection is noticed after two of them at most. */
+const PING_MS = 4_000;
 const HANDSHAKE_MS = 10_000;
 /** Doubled with each failure. */
 const FIRST_DELAY_MS = 500;

@@ -32,6 +32,8 @@ const COMMANDS: Record<WebhookCommand, (context: Context) => Promise<boolean>> =
     const target = webhookTarget(config, facadeUrl);
     say(`webhook              ${target.url}`);
     sayChanges(await ensureWebhook(client, target), say);
+    if (config.WEBHOOK_AUTO_REGISTER === 'auto')
+      say('The next start removes it where the events websocket works; WEBHOOK_AUTO_REGISTER=true keeps it.');
     return true;
   },
   unregister: async ({ client, say }) => {
@@ -41,7 +43,15 @@ const COMMANDS: Record<WebhookCommand, (context: Context) => Promise<boolean>> =
     return true;
   },
   status: async ({ client, config, facadeUrl, say }) => {
-    const { target, block, trigger, noun, problems } = await webhookStatus(client, config, facadeUrl);
+    const { target, block, trigger, noun, isNotNeeded, problems } = await webhookStatus(
+      client,
+      config,
+      facadeUrl,
+    );
+    if (isNotNeeded) {
+      say('✓ no webhook is registered, and none is needed: the events websocket opens');
+      return true;
+    }
     say(`webhook              ${target?.url ?? 'not configured'}`);
     say(`block                ${block?.id ?? 'none'}`);
     say(`${noun.padEnd(20)} ${trigger?.id ?? 'none'}`);

@@ -20,13 +20,11 @@ const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
 
 /**
- * Registers the webhook when the facade starts, unless WEBHOOK_AUTO_REGISTER says no. Resolves when it is registered or
- * cannot be; tries again, with back-off, for as long as the orchestrator does not answer. Never throws: all that
- * happens is a line in the log.
+ * Registers the webhook. Resolves when it is registered or cannot be; tries again, with back-off, for as long as Prefect
+ * does not answer. Never throws: all that happens is a line in the log.
  */
-export async function registerAtStart(options: StartOptions): Promise<void> {
+export async function registerWebhook(options: StartOptions): Promise<void> {
   const { config, client, facadeUrl, logger, signal } = options;
-  if (!config.WEBHOOK_AUTO_REGISTER) return;
   const isOver = () => signal?.aborted === true;
   for (let wait = FIRST_WAIT_MS; !isOver(); wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
     try {

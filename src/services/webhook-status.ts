@@ -1,7 +1,9 @@
 import type { Config } from '../config.js';
+import { eventsConnection } from '../create-client.js';
 import * as blockDocuments from '../prefect/blocks.js';
 import type { BlockDocument } from '../prefect/blocks.js';
 import type { PrefectClient } from '../prefect/client.js';
+import { EventStream } from '../prefect/event-stream.js';
 import { pingReceiver } from './webhook-ping.js';
 import { CUSTOM_WEBHOOK, drift, WEBHOOK_NAME, webhookBlock } from './webhook-spec.js';
 import { WebhookSetupError, webhookTarget, type WebhookTarget } from './webhook-target.js';
@@ -9,7 +11,7 @@ import { triggerKind, type Trigger, type TriggerKind } from './webhook-triggers.
 
 /** What is wrong with the webhook; `text` names fields and never holds the key. */
 export interface WebhookProblem {
-  kind: 'setup' | 'missing' | 'drift' | 'off' | 'twice' | 'unreachable';
+  kind: 'setup' | 'missing' | 'drift' | 'off' | 'twice' | 'unreachable' | 'events';
   text: string;
 }
 
@@ -20,17 +22,20 @@ export interface WebhookStatus {
   /** The automation, or before 3.4 the policy, that posts through the block. */
   trigger: Trigger | undefined;
   noun: TriggerKind['noun'];
+  /** Nothing is registered, and nothing need be: the events websocket takes its place. */
+  isNotNeeded: boolean;
   problems: WebhookProblem[];
 }
 
 /**
- * Looks at what is registered, and asks the receiver for an answer. Changes nothing.
+ * Looks at what is registered, and asks the receiver for an answer. Where nothing is registered and nothing need be
+ * (`WEBHOOK_AUTO_REGISTER=auto`), opens the events websocket instead. Changes nothing.
  * @param facadeUrl where the facade listens
  * @throws UpstreamError
  */
 export async function webhookStatus(
   client: PrefectClient,
-  config: Config,
+  config: Config & { PREFECT_API_URL: string },
   facadeUrl: string,
 ): Promise<WebhookStatus> {
   const problems: WebhookProblem[] = [];
@@ -41,6 +46,12 @@ export async function webhookStatus(
   const block = blocks.find(isOurs);
   const own = await kind.own(block?.id);
   const trigger = own[0];
+  if (config.WEBHOOK_AUTO_REGISTER === 'auto' && !block && !trigger) {
+    const wrong = await eventsProblem(config);
+    const isNotNeeded = wrong === undefined;
+    if (wrong !== undefined) problems.push({ kind: 'events', text: wrong });
+    return { target, block, trigger, noun: kind.noun, isNotNeeded, problems: isNotNeeded ? [] : problems };
+  }
 
   checkBlock(problems, block, target);
   checkTrigger(problems, kind.noun, own);
@@ -53,7 +64,34 @@ export async function webhookStatus(
   }
   const wrong = target && (await pingReceiver(target));
   if (wrong) problems.push({ kind: 'unreachable', text: wrong });
-  return { target, block, trigger, noun: kind.noun, problems };
+  return { target, block, trigger, noun: kind.noun, isNotNeeded: false, problems };
+}
+
+/** How long the events websocket may take to open. */
+const EVENTS_MS = 10_000;
+
+/** Opens the events websocket and closes it. @returns what is wrong with it; undefined where it opens */
+async function eventsProblem(config: Config & { PREFECT_API_URL: string }): Promise<string | undefined> {
+  let events: EventStream | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const missing = 'and no webhook is registered: runs that end are found by sweeps only';
+  try {
+    return await new Promise((resolve) => {
+      timer = setTimeout(resolve, EVENTS_MS, `the events websocket does not open, ${missing}`);
+      events = new EventStream({
+        ...eventsConnection(config, config.PREFECT_API_URL),
+        backfill: false,
+        onEnded: () => {},
+        onChange: (isOpen, reason) => {
+          resolve(isOpen ? undefined : `the events websocket cannot be opened (${reason}), ${missing}`);
+        },
+      });
+      events.open();
+    });
+  } finally {
+    clearTimeout(timer);
+    events?.close();
+  }
 }
 
 function targetOr(problems: WebhookProblem[], config: Config, facadeUrl: string): WebhookTarget | undefined {

@@ -20,7 +20,7 @@ export interface Hop {
 
 export interface TestOptions {
   client: PrefectClient;
-  config: Config;
+  config: Config & { PREFECT_API_URL: string };
   /** Where the facade listens. */
   facadeUrl: string;
   /** Called with each step when it is over, in order. */
@@ -43,10 +43,11 @@ class HopError extends Error {}
 export async function testWebhook(options: TestOptions): Promise<boolean> {
   const { client, config, facadeUrl, onHop } = options;
   const watch = stopwatch();
-  const { problems, target, trigger, noun } = await webhookStatus(client, config, facadeUrl);
+  const { problems, target, trigger, noun, isNotNeeded } = await webhookStatus(client, config, facadeUrl);
   const serious = problems.find(({ kind }) => kind !== 'twice');
-  onHop({ name: `registered at ${target?.url ?? 'no URL'}`, after: watch(), failure: serious?.text });
-  if (serious || !trigger) return false;
+  const name = isNotNeeded ? 'events websocket opens' : `registered at ${target?.url ?? 'no URL'}`;
+  onHop({ name, after: watch(), failure: serious?.text });
+  if (serious || !(trigger || isNotNeeded)) return false;
 
   const created = stopwatch();
   const flowId = await flows.ensure(client.session(), FLOW);
@@ -60,7 +61,7 @@ export async function testWebhook(options: TestOptions): Promise<boolean> {
     return await follow(options, {
       runId,
       ended,
-      automationId: noun === 'automation' ? trigger.id : undefined,
+      automationId: noun === 'automation' ? trigger?.id : undefined,
     });
   } finally {
     await flowRuns.remove(client.session(), runId);

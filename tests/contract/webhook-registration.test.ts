@@ -36,12 +36,14 @@ afterAll(async () => {
 });
 
 function config(env: Record<string, string> = {}) {
-  return loadConfig({
+  const all = {
     PREFECT_API_URL: c.apiUrl,
     PREFECT_NOTIFICATIONS_WEBHOOK_KEY: `${KEY},old`,
     WEBHOOK_PUBLIC_URL: receiver.url,
+    WEBHOOK_AUTO_REGISTER: 'true',
     ...env,
-  });
+  };
+  return { ...loadConfig(all), PREFECT_API_URL: all.PREFECT_API_URL };
 }
 const ensure = (env: Record<string, string> = {}) => ensureWebhook(client, webhookTarget(config(env), ''));
 const status = (env: Record<string, string> = {}) => webhookStatus(client, config(env), '');
@@ -241,6 +243,20 @@ describe('What is taken away', () => {
     ]);
     expect(await removeWebhook(client)).toEqual([]);
     expect((await status()).problems.map(({ kind }) => kind)).toEqual(['missing', 'missing']);
+  });
+});
+
+describe('Where the events websocket opens', () => {
+  it('nothing need be registered, and the status says so', async () => {
+    await removeWebhook(client);
+    const found = await status({ WEBHOOK_AUTO_REGISTER: 'auto' });
+    expect([found.isNotNeeded, found.problems]).toEqual([true, []]);
+  });
+
+  it('what is registered all the same is looked at', async () => {
+    await ensure();
+    const found = await status({ WEBHOOK_AUTO_REGISTER: 'auto' });
+    expect([found.isNotNeeded, found.problems, found.trigger?.enabled]).toEqual([false, [], true]);
   });
 });
 

@@ -83,7 +83,11 @@ async function playThrough(stage: Stage, round: Round, options: PlayOptions): Pr
   const started = Date.now();
   const { runs: count, quick } = options;
   const limitMs = round.limit === 'healthy' ? HEALTHY_MS : AFTER_LOSS_MS;
-  await stage.open(round.name, { instances: round.instances, workers: round.workers ?? options.workers });
+  await stage.open(round.name, {
+    instances: round.instances,
+    workers: round.workers ?? options.workers,
+    webhook: round.webhook,
+  });
   let begun = 0;
   const scene: Scene = {
     host: stage.host,

@@ -8,6 +8,8 @@ export interface Round {
   name: string;
   /** What is broken, in words. */
   about: string;
+  /** Prefect's webhook is registered, too; by default the events websocket and the sweep are all there is. */
+  webhook?: true;
   /** Which limit of latency holds. */
   limit: 'healthy' | 'after a loss';
   mix?: Mix;
@@ -26,8 +28,10 @@ const outageSeconds = (quick: boolean, full: number) => (quick ? 8 : full);
 
 export const ROUNDS: Round[] = [
   { name: 'healthy', about: 'nothing is broken', limit: 'healthy' },
+  { name: 'healthy-webhook', about: 'nothing is broken', limit: 'healthy', webhook: true },
   {
     name: 'webhooks-dropped',
+    webhook: true,
     about: 'no webhook of Prefect arrives',
     limit: 'after a loss',
     play: ({ relay }) => {
@@ -36,15 +40,13 @@ export const ROUNDS: Round[] = [
   },
   {
     name: 'sweeps-only',
-    about: 'no webhook arrives, and no event on the websocket, which stays open',
+    about: 'no event arrives on the websocket, which stays open',
     limit: 'after a loss',
-    play: (scene) => {
-      scene.relay.mode = 'drop';
-      return muteEvents(scene);
-    },
+    play: muteEvents,
   },
   {
     name: 'webhook-four-times',
+    webhook: true,
     about: 'each webhook comes four times at once',
     limit: 'healthy',
     play: ({ relay }) => {
@@ -53,6 +55,7 @@ export const ROUNDS: Round[] = [
   },
   {
     name: 'webhook-early',
+    webhook: true,
     about: 'the only webhook comes up to 300 ms before the state is there; no events',
     limit: 'after a loss',
     play: (scene) => {
@@ -67,6 +70,7 @@ export const ROUNDS: Round[] = [
   },
   {
     name: 'out-of-order',
+    webhook: true,
     about: 'most runs end twice, and webhooks come backwards; no websocket',
     limit: 'after a loss',
     mix: { superseded: 50, revived: 20 },

@@ -30,6 +30,8 @@ export interface Manning {
   instances?: number | undefined;
   /** Worker processes of each. */
   workers?: number | undefined;
+  /** Prefect's webhook is registered. */
+  webhook?: boolean | undefined;
 }
 
 /** A Prefect server, a host, and what stands between them and the facades: for one round, or for several. */
@@ -68,7 +70,7 @@ export class Stage {
   }
 
   /** Starts facades; everything between them and the rest is whole again. */
-  async open(round: string, { instances = 1, workers = 1 }: Manning): Promise<void> {
+  async open(round: string, { instances = 1, workers = 1, webhook = false }: Manning): Promise<void> {
     this.proxy.events = 'pass';
     this.proxy.passage = this.host.passage = undefined;
     this.proxy.calls = 0;
@@ -80,7 +82,8 @@ export class Stage {
     const env = {
       PREFECT_API_URL: this.proxy.apiUrl,
       PREFECT_NOTIFICATIONS_WEBHOOK_KEY: this.webhookKey,
-      WEBHOOK_AUTO_REGISTER: 'true',
+      // Without it what a facade does by default.
+      ...(webhook && { WEBHOOK_AUTO_REGISTER: 'true' }),
       WEBHOOK_PUBLIC_URL: this.relay.url,
       HOST_WEBHOOK_URL: this.host.url,
       HOST_WEBHOOK_KEY: this.host.key,

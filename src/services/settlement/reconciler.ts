@@ -60,12 +60,20 @@ export class Reconciler {
 
   /** Sweeps now and then once an interval. */
   start(): void {
+    this.timer = undefined;
     this.tick = this.sweepOnce().finally(() => {
       if (this.isClosed) return;
       this.timer = setTimeout(() => {
         this.start();
       }, this.pauseSeconds() * 1000);
     });
+  }
+
+  /** Sweeps now instead of at the end of the interval; nothing changes while a sweep is under way. */
+  sweepSoon(): void {
+    if (this.timer === undefined || this.isClosed) return;
+    clearTimeout(this.timer);
+    this.start();
   }
 
   /** Begins no further sweep; waits for the one under way, which is broken off. */
