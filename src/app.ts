@@ -33,6 +33,7 @@ import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
 import { Readiness } from './services/readiness.js';
 import { SyncRuns } from './services/sync-runs.js';
+import { PrefectVersion } from './services/system/prefect-version.js';
 
 export interface AppDeps extends Reporting {
   config: Config;
@@ -43,6 +44,8 @@ export interface AppDeps extends Reporting {
   client: PrefectClient;
   /** Takes what the webhook hears. */
   hint: OnHint;
+  /** Remembers Prefect's version. */
+  prefectVersion?: PrefectVersion | undefined;
   /** Aborted when the service ends: those who wait for a run are answered at once. */
   closing?: AbortSignal;
 }
@@ -104,6 +107,7 @@ export function createApp(deps: AppDeps): App {
       logger,
     },
     delivering: { hint, isOffBecause: notDelivering(config) },
+    prefectVersion: deps.prefectVersion ?? new PrefectVersion(),
   });
   let document: string | undefined;
   router.addOpen('/openapi.json', () => (document ??= JSON.stringify(openApiDocument(app))));

@@ -13,6 +13,7 @@ import { callMetrics, readClient, readServer, requestMetrics } from './metrics/s
 import { openApiDocument } from './openapi.js';
 import { socketPath, urlOf, type Address } from './process/address.js';
 import type { OnHint } from './services/hints.js';
+import { PrefectVersion } from './services/system/prefect-version.js';
 import { NO_TELEMETRY, type Telemetry } from './telemetry/telemetry.js';
 
 export interface Facade {
@@ -36,6 +37,8 @@ export interface ServeOptions {
   port: number;
   /** Takes what the webhook hears; without one it is let go. */
   hint?: OnHint;
+  /** Asks for Prefect's version at the start, in the background, so that it is known if Prefect is away later. */
+  learnVersion?: boolean;
   /** Called at each request. */
   onRequest?: () => void;
   /** Traces and error reports; without it there are none. Whoever started it closes it. */
@@ -59,7 +62,15 @@ export async function serve(options: ServeOptions): Promise<Facade> {
   const { config, logger, hint = () => {}, onRequest, telemetry = NO_TELEMETRY } = options;
   const { metrics = new Metrics(), scrape } = options;
   const { tracing, observe } = telemetry;
-  const client = createClient(config, config.PREFECT_API_URL, { tracing, onCall: callMetrics(metrics) });
+  const prefectVersion = new PrefectVersion();
+  const countCall = callMetrics(metrics);
+  const client = createClient(config, config.PREFECT_API_URL, {
+    tracing,
+    onCall: (call) => {
+      countCall(call);
+      if (call.error === undefined) prefectVersion.prefectAnswered();
+    },
+  });
   readServer(metrics);
   readClient(metrics, client);
   const closing = new AbortController();
@@ -68,6 +79,7 @@ export async function serve(options: ServeOptions): Promise<Facade> {
     client,
     logger,
     hint,
+    prefectVersion,
     closing: closing.signal,
     tracing,
     observers: [requestMetrics(metrics), ...(observe ? [observe] : [])],
@@ -87,6 +99,7 @@ export async function serve(options: ServeOptions): Promise<Facade> {
   const drain = drainer(server);
   const address = { host: config.PREFECT_PROXY_API_HOST, port: options.port };
   const port = await listen(server, address);
+  if (options.learnVersion) prefectVersion.learn(client);
   let clientClosed: Promise<void> | undefined;
   return {
     url: urlOf({ ...address, port }),

@@ -61,7 +61,7 @@ describe('The line of a request', () => {
     ['a bug', '/sentry-debug', 500, 'error', { cause: 'Error' }],
     [
       'an outage',
-      '/proxy/prefect/version',
+      '/proxy/blocks/secret/none',
       503,
       'error',
       { upstream_failure: 'status', upstream_status: 503 },

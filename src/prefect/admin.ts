@@ -3,9 +3,10 @@ import type { PrefectSession } from './client.js';
 import { plain } from './parse.js';
 import { path } from './path.js';
 
-const text = plain(z.string());
+/** Also of a build that is no release: `3.8.8.dev1+12.gabc`, `0+unknown`. Any other text is somebody else's. */
+const text = plain(z.string().regex(/^\d+[.+][\w.+-]{1,100}$/));
 
-/** `GET /admin/version`: the orchestrator's version, e.g. `3.8.8`. */
+/** `GET /admin/version`: Prefect's version, e.g. `3.8.8`. @throws UpstreamError, `shape` for what is no version */
 export function version(api: PrefectSession): Promise<string> {
   return api.get(path`/admin/version`, { retry: 'read', parse: text });
 }

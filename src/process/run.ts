@@ -63,7 +63,8 @@ export async function run({
     if (workers === 1) {
       const { serve } = await import('../serve.js');
       const port = settled.PREFECT_PROXY_API_PORT;
-      facade = await serve({ config: settled, logger, port, hint, telemetry, metrics });
+      const learnVersion = true;
+      facade = await serve({ config: settled, logger, port, hint, telemetry, metrics, learnVersion });
     } else {
       const { startCluster } = await import('./cluster.js');
       const workerEnv = envOfWorkers(givenEnv, settled, stack);

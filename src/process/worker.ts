@@ -62,6 +62,7 @@ function startFacade(
       tell({ kind: 'hint', hint });
     },
     onRequest: countdown(config),
+    learnVersion: true,
     ...reporting,
   });
 }

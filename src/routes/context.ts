@@ -6,6 +6,7 @@ import type { RunWatch } from '../services/follow/run-watch.js';
 import type { RunPoller } from '../services/poll.js';
 import type { ListLimits } from '../services/rows.js';
 import type { SyncRuns } from '../services/sync-runs.js';
+import type { PrefectVersion } from '../services/system/prefect-version.js';
 import type { Delivering } from './deliveries.js';
 import type { Notifications } from './webhooks.js';
 
@@ -23,6 +24,7 @@ export interface RouteContext {
   deploymentDefaults: DeploymentDefaults;
   notifications: Notifications;
   delivering: Delivering;
+  prefectVersion: PrefectVersion;
 }
 
 export { EXAMPLE_ID } from '../schemas/examples.js';

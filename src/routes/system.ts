@@ -1,25 +1,35 @@
 import { z } from '@hono/zod-openapi';
-import * as admin from '../prefect/admin.js';
 import * as requests from '../schemas/requests.js';
 import { countWorkers } from '../services/workers.js';
 import type { RouteContext } from './context.js';
 
 const tag = 'System';
 
-export function addSystemRoutes({ router, limits }: RouteContext): void {
+/** Says that a version is the last known one, because Prefect does not answer. */
+const REACHABLE_HEADER = 'x-prefect-reachable';
+
+export function addSystemRoutes({ router, limits, prefectVersion }: RouteContext): void {
   router.add(
     {
       method: 'get',
       path: '/proxy/prefect/version',
       operationId: 'getPrefectVersion',
-      summary: "The orchestrator's version",
+      summary: "Prefect's version",
+      description: `While Prefect is away, or takes more than 2 s, the last version that this process has heard, with \`${REACHABLE_HEADER}: false\`. An error only if it has never heard one.`,
       tag,
       input: z.object({}),
       reply: z.string(),
+      replyHeaders: {
+        [REACHABLE_HEADER]: '`false`: Prefect does not answer, this is the last known version. Else absent',
+      },
       example: { reply: '3.8.8' },
       failure: 'failed to fetch the prefect version',
     },
-    (_input, { prefect }) => admin.version(prefect),
+    async (_input, { prefect, setHeader }) => {
+      const { version, isCurrent } = await prefectVersion.read(prefect);
+      if (!isCurrent) setHeader(REACHABLE_HEADER, 'false');
+      return version;
+    },
   );
 
   router.add(

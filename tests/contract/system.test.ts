@@ -1,7 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
 import { contract, lastUpstreamCalls } from '../support/contract.js';
-import { startFacade } from '../support/facade.js';
-import { Host } from '../support/host.js';
 
 const c = contract();
 
@@ -12,17 +10,6 @@ describe('GET /proxy/prefect/version', () => {
     expect([reply.status, reply.text]).toEqual([200, direct]);
     expect(reply.json).toMatch(/^3\.\d+\.\d+/);
     expect(lastUpstreamCalls(c.facade)).toBe(1);
-  });
-
-  it('is an error where there is no orchestrator', async () => {
-    const facade = await startFacade('http://127.0.0.1:9/api', { PREFECT_API_TIMEOUT: '1' });
-    const host = new Host(facade.url);
-    const reply = await host.get('/proxy/prefect/version');
-    expect(reply.status).toBe(503);
-    expect(reply.headers['retry-after']).toMatch(/^\d+$/);
-    expect(reply.json).toMatchObject({ detail: 'failed to fetch the prefect version' });
-    await host.close();
-    await facade.close();
   });
 });
 
