@@ -1,5 +1,6 @@
 import { API_KEY_SCHEMES } from './http/keys.js';
 import type { App } from './http/router.js';
+import { flowRunEnded } from './routes/host-webhook.js';
 import { VERSION } from './version.js';
 
 const INTRODUCTION = `A REST facade over the Prefect orchestrator, for hosts that work synchronously.
@@ -23,11 +24,12 @@ const TAGS = {
   'Airbyte blocks': 'Servers and connections of Airbyte',
   Blocks: 'Blocks of any type',
   System: 'The orchestrator, its workers, and this service',
-  Webhooks: 'What the orchestrator calls',
+  Webhooks: 'What the orchestrator calls, and what the host is sent',
 };
 
 /** The OpenAPI 3.1 document of all routes. */
 export function openApiDocument(app: App) {
+  app.openAPIRegistry.registerWebhook(flowRunEnded);
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {

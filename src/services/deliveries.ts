@@ -7,7 +7,7 @@ import type { PageSize } from '../prefect/pages.js';
 import { toUtcTime } from '../schemas/time.js';
 import type { OnHint } from './hints.js';
 import type { RunPoller } from './poll.js';
-import { newsOf } from './settlement/news.js';
+import { webhookId } from './settlement/webhook-message.js';
 import { deliveryState, progressOf, unsettledLabels } from './settlement/progress.js';
 import { sweep } from './settlement/sweep.js';
 
@@ -140,7 +140,7 @@ export async function replay(api: PrefectSession, deps: ReplayDeps, id: string):
     throw new AppError('conflict', `flow run ${id} is a subflow: hosts are told of top-level runs only`);
   }
   await startAgain(api, deps, run);
-  return newsOf(run).id;
+  return webhookId(run);
 }
 
 /** Label writes at the same time: SQLite has one writer, and settlement wants to write, too. */

@@ -1,6 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { webhookBody, type WebhookBody } from '../../src/services/settlement/webhook-message.js';
 import { readBody } from './http.js';
 import type { Passage } from './killer.js';
 
@@ -11,6 +12,8 @@ export interface Delivery {
   /** Milliseconds since 1970. */
   at: number;
   text: string;
+  /** The object beside the text; undefined if it does not follow the schema. */
+  flowRun: WebhookBody['flow_run'] | undefined;
   /** What is wrong with its form: key, signature, timestamp, body. */
   faults: string[];
 }
@@ -107,9 +110,9 @@ export class FakeHost {
       faults.push('wrong webhook-timestamp');
     if (!isSigned(this.secret, `${id}.${timestamp}.${body}`, header('webhook-signature')))
       faults.push('wrong webhook-signature');
-    const text = textOf(body);
-    if (text === undefined) faults.push('body is not {"body": text}');
-    return { id, at: Date.now(), text: text ?? '', faults };
+    const { data: message } = webhookBody.strict().safeParse(jsonOf(body));
+    if (!message) faults.push('body is not as docs/delivery.md says');
+    return { id, at: Date.now(), text: message?.body ?? '', flowRun: message?.flow_run, faults };
   }
 }
 
@@ -124,10 +127,9 @@ export function isSigned(secret: string, content: string, signatures: string): b
   });
 }
 
-function textOf(body: string): string | undefined {
+function jsonOf(body: string): unknown {
   try {
-    const { body: text } = JSON.parse(body) as { body?: unknown };
-    return typeof text === 'string' ? text : undefined;
+    return JSON.parse(body);
   } catch {
     return undefined;
   }

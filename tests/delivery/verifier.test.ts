@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { request } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { exampleBody } from '../../src/routes/host-webhook.js';
 import { FakeHost, isSigned, type Delivery } from './host.js';
 import type { Sight } from './inspection.js';
 import { planRuns, type Run } from './runs.js';
@@ -14,10 +15,19 @@ function run(id: string, fields: Partial<Run> = {}): Run {
   return { id, name: `name-${id}`, course: 'ends', held: nothing, ended, complaints: [], ...fields };
 }
 
-function delivery(of: Run, fields: Partial<Delivery> = {}): Delivery {
-  const state = of.ended.at(-1)!;
-  const text = `Flow run ${of.name} with id ${of.id} entered state ${state.name}`;
-  return { id: `${of.id}:${state.id}`, at: AT + 100, text, faults: [], ...fields };
+const WORDS: Record<string, string> = { COMPLETED: 'Completed', CRASHED: 'Crashed' };
+
+function delivery(of: Run, fields: Partial<Delivery> = {}, state = of.ended.at(-1)!): Delivery {
+  const text = `Flow run ${of.name} with id ${of.id} entered state ${WORDS[state.type]!}`;
+  const { flow_run } = exampleBody;
+  const { id, type, name } = state;
+  const flowRun = {
+    ...flow_run,
+    id: of.id,
+    name: of.name,
+    state: { ...flow_run.state, id, type: type as 'COMPLETED', name },
+  };
+  return { id: `${of.id}:${id}`, at: AT + 100, text, flowRun, faults: [], ...fields };
 }
 
 function sight(of: Run, fields: Partial<Sight> = {}): Sight {
@@ -66,21 +76,20 @@ describe('what the verifier lets pass', () => {
   it('asks only for the last of two ends', () => {
     const crashed = { id: 'crash', type: 'CRASHED', name: 'Crashed', at: AT - 200 };
     const twice = run('a', { course: 'superseded', ended: [crashed, ...a.ended] });
-    const told = {
-      ...delivery(twice),
-      id: 'a:crash',
-      text: 'Flow run name-a with id a entered state Crashed',
-    };
+    const told = delivery(twice, {}, crashed);
     expect(report({ runs: [twice] })).toEqual([]);
     expect(report({ runs: [twice], deliveries: [told, delivery(twice)] })).toEqual([]);
     expect(report({ runs: [twice], deliveries: [told] })).toEqual([expect.stringContaining('not delivered')]);
   });
 
-  it("takes a state's own name and that of its type", () => {
-    const named = run('a', { ended: [{ ...a.ended[0]!, name: 'DBT_TEST_FAILED' }] });
-    const byType = delivery(named, { text: 'Flow run name-a with id a entered state Completed' });
-    expect(report({ runs: [named] })).toEqual([]);
-    expect(report({ runs: [named], deliveries: [byType] })).toEqual([]);
+  it('takes a name of its own of a state in the object only, and a name of a run in its safe form', () => {
+    const named = run('a', { name: 'a b', ended: [{ ...a.ended[0]!, name: 'DBT_TEST_FAILED' }] });
+    const told = delivery(named, { text: 'Flow run a-b with id a entered state Completed' });
+    const raw = delivery(named, { text: 'Flow run a b with id a entered state Completed' });
+    const own = delivery(named, { text: 'Flow run a-b with id a entered state DBT_TEST_FAILED' });
+    expect(report({ runs: [named], deliveries: [told] })).toEqual([]);
+    expect(report({ runs: [named], deliveries: [raw] })).toHaveLength(1);
+    expect(report({ runs: [named], deliveries: [own] })).toHaveLength(1);
   });
 
   it('counts from the end of an outage that hit before the delivery was late', () => {
@@ -119,6 +128,11 @@ describe('what the verifier reports', () => {
       "another run's text",
       { deliveries: [delivery(a, { text: delivery(b).text }), delivery(b)] },
       'text is of something else',
+    ],
+    [
+      "another run's object",
+      { deliveries: [delivery(a, { flowRun: delivery(b).flowRun! }), delivery(b)] },
+      'object is of something else',
     ],
     [
       'a wrong signature',
@@ -171,7 +185,7 @@ describe('the fake host', () => {
   afterEach(() => host.close());
 
   function post(secret: string, fields: { key?: string; body?: string; age?: number } = {}) {
-    const body = fields.body ?? '{"body":"hello"}';
+    const body = fields.body ?? JSON.stringify(exampleBody);
     const timestamp = String(Math.floor(Date.now() / 1000) - (fields.age ?? 0));
     const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
     const signature = createHmac('sha256', key).update(`a:b.${timestamp}.${body}`).digest('base64');
@@ -197,9 +211,9 @@ describe('the fake host', () => {
       ['wrong webhook-signature'],
       ['wrong X-Notification-Key'],
       ['wrong webhook-timestamp'],
-      ['body is not {"body": text}'],
+      ['body is not as docs/delivery.md says'],
     ]);
-    expect(host.deliveries[0]).toMatchObject({ id: 'a:b', text: 'hello' });
+    expect(host.deliveries[0]).toMatchObject({ id: 'a:b', text: exampleBody.body });
   });
 
   it('takes nothing while it is down or answers 500, and on the same port again after that', async () => {

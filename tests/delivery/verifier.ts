@@ -105,8 +105,8 @@ export function judge({ runs, earlier, deliveries, sights, outages, limitMs }: E
   };
 }
 
-/** A delivery has to name one end of one run, in its id and in its text. */
-function faultsOf({ id, text, faults }: Delivery, known: ReadonlyMap<string, Run>): Problem[] {
+/** A delivery has to name one end of one run: in its id, in its text and in its object. */
+function faultsOf({ id, text, flowRun, faults }: Delivery, known: ReadonlyMap<string, Run>): Problem[] {
   const problem = (kind: string, what: string) => ({ kind, text: `delivery ${id}: ${what}` });
   const wrong = faults.map((fault) => problem('form', fault));
   const [runId = '', stateId = ''] = id.split(':');
@@ -115,9 +115,13 @@ function faultsOf({ id, text, faults }: Delivery, known: ReadonlyMap<string, Run
   if (!run) return [...wrong, problem('id', 'there is no such run')];
   if (run.course === 'lives') return [...wrong, problem('id', 'the run has not ended')];
   if (!state) return [...wrong, problem('id', `the run has no terminal state ${stateId}`)];
-  const names = [state.name, TYPE_NAMES[state.type]];
-  if (!names.some((name) => text === `Flow run ${run.name} with id ${runId} entered state ${name}`))
+  const safeName = run.name.replaceAll(/[^A-Za-z0-9-]/gu, '-');
+  if (text !== `Flow run ${safeName} with id ${runId} entered state ${TYPE_NAMES[state.type] ?? ''}`)
     wrong.push(problem('text', `the text is of something else: ${text}`));
+  const told = [flowRun?.id, flowRun?.name, flowRun?.state.id, flowRun?.state.type, flowRun?.state.name];
+  const wanted = [runId, run.name, state.id, state.type, state.name];
+  if (told.some((value, index) => value !== wanted[index]))
+    wrong.push(problem('object', `the object is of something else: ${told.join(', ')}`));
   return wrong;
 }
 

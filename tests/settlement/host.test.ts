@@ -211,8 +211,8 @@ describe('Telling the host', () => {
     const id = await rig.seed.flowRun({ name: 'a "name"', states: [state] });
     tell(settling, id);
     const { settled } = await rig.labelled(id, 'settled');
-    expect(rig.host.posts.map(({ text }) => text)).toEqual([
-      `{"body":"Flow run a \\"name\\" with id ${id} entered state ${word}"}`,
+    expect(rig.host.posts.map(({ sentence }) => sentence)).toEqual([
+      `Flow run a--name- with id ${id} entered state ${word}`,
     ]);
     expect(rig.host.posts[0]!.headers['webhook-id']).toBe(`${id}:${settled!}`);
     expect(rig.host.posts[0]!.headers['x-notification-key']).toBe(KEY);

@@ -124,7 +124,7 @@ describe('A run that ends is told, when all that says so is', () => {
     await end(id);
     await rig.passUntil(() => told(id) > 1, 5);
     await nap(20_000);
-    expect(rig.host.posts.map(({ text }) => text.split(' ').at(-1))).toEqual(['Failed"}', 'Completed"}']);
+    expect(rig.host.posts.map(({ sentence }) => sentence.split(' ').at(-1))).toEqual(['Failed', 'Completed']);
     expect(new Set(rig.host.posts.map(({ headers }) => headers['webhook-id'])).size).toBe(2);
   });
 });

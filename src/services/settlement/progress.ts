@@ -2,6 +2,9 @@ import { z } from 'zod';
 import { jsonOrText } from '../../json.js';
 import type { EndedRun, Run } from '../../prefect/ended-runs.js';
 
+/** How the labels of this service begin. */
+export const OWN_PREFIX = 'prefect-proxy.';
+
 /** The labels of a run in which settlement keeps what it must not forget. Each is text: null or an object breaks lists. */
 export const LABELS = {
   /** What the run holds, as JSON; written when it is created. */

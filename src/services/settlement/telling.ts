@@ -4,7 +4,7 @@ import type { EndedRun } from '../../prefect/ended-runs.js';
 import type { Task } from './agenda.js';
 import type { Step, Work } from './desk.js';
 import { Latest } from './latest.js';
-import { newsOf } from './news.js';
+import { webhookMessage } from './webhook-message.js';
 import { deliveryLabel, settledLabel, type DeliveryRecord, type Progress } from './progress.js';
 import { nextDelay } from './schedule.js';
 
@@ -72,7 +72,7 @@ export class Telling implements Work {
     if (delivery?.dead) return {};
     const wait = delivery?.next ? (Date.parse(delivery.next) - Date.now()) / 1000 : 0;
     if (wait > 0 && !task.hurry) return { again: wait + behindSeconds() };
-    const outcome = await host.deliver(newsOf(run));
+    const outcome = await host.deliver(webhookMessage(run));
     if (!outcome) return { again: wait };
     if (outcome.ok) {
       this.told.set(run.id, run.state.id);

@@ -10,6 +10,8 @@ export interface Post {
   rawHeaders: string[];
   headers: Record<string, string | undefined>;
   text: string;
+  /** What is in `body`: the sentence that hosts read. */
+  sentence: string;
 }
 
 /** How a post is answered: with a status (and headers), or by hand. */
@@ -96,6 +98,7 @@ export async function startFakeHost(): Promise<FakeHost> {
 async function readPost(request: IncomingMessage): Promise<Post> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString('utf8');
   return {
     at: Date.now(),
     method: request.method ?? '',
@@ -104,6 +107,7 @@ async function readPost(request: IncomingMessage): Promise<Post> {
     headers: Object.fromEntries(
       Object.entries(request.headers).map(([name, value]) => [name, value?.toString()]),
     ),
-    text: Buffer.concat(chunks).toString('utf8'),
+    text,
+    sentence: (JSON.parse(text) as { body: string }).body,
   };
 }
