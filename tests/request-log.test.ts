@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   mkdirSync,
   mkdtempSync,
@@ -84,6 +85,27 @@ describe('The line of a request', () => {
     const logged = String((await lineOf('long'))['org']);
     expect(org.startsWith(logged)).toBe(true);
     expect(logged.length).toBeLessThanOrEqual(128);
+  });
+
+  it.each([
+    ['é'.repeat(300), 'é'.repeat(128)],
+    [`${'y'.repeat(127)}😀😀`, `${'y'.repeat(127)}😀`],
+    ['नगर-पालिका', 'नगर-पालिका'],
+  ])('an org of UTF-8 is logged as it was written, cut between two characters: %s', async (org, logged) => {
+    // Over a socket: the HTTP client takes no header beyond latin1.
+    const id = randomUUID();
+    await raw(
+      `GET /proxy/prefect/version HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-request-id: ${id}\r\n` +
+        `x-ddp-org: ${org}\r\n\r\n`,
+    );
+    expect((await lineOf(id))['org']).toBe(logged);
+  });
+
+  it('an org that is no UTF-8 is logged as latin1', async () => {
+    await c.host.get('/proxy/prefect/version', {
+      headers: { 'x-ddp-org': 'caf\u00e9', 'x-request-id': 'latin1' },
+    });
+    expect((await lineOf('latin1'))['org']).toBe('café');
   });
 
   it('headers cannot write a line of their own', async () => {

@@ -66,6 +66,19 @@ def test_long_output_is_kept_within_bounds(monkeypatch: pytest.MonkeyPatch, tmp_
     assert max(map(len, log)) <= 2 * 64 * 1024
 
 
+@pytest.mark.parametrize("ahead", range(65536 - 3, 65536 + 2))
+def test_a_character_is_never_split_between_two_reads_or_two_pieces_of_a_line(tmp_path: Path, ahead: int) -> None:
+    # 65,536 bytes are read at a time, and a line of as many characters is handed on in pieces.
+    out, _ = run(tmp_path, f"head -c {ahead} /dev/zero | tr '\\0' x; for i in $(seq 20000); do printf '😀'; done")
+    assert "".join(out) == "x" * ahead + "😀" * 20000
+
+
+def test_a_long_command_is_cut_between_two_characters(tmp_path: Path) -> None:
+    with pytest.raises(TaskFailed) as caught:
+        run(tmp_path, "false " + "😀" * 900)
+    assert str(caught.value).endswith("false " + "😀" * 494 + "...")
+
+
 @pytest.mark.parametrize(
     ("commands", "message"),
     [

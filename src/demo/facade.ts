@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { truncated } from '../lib/text.js';
 import { keyHeaders, takeLogin } from '../lib/url-login.js';
 
 /** Why a step failed, in words for the person who runs the demo. */
@@ -27,7 +28,7 @@ export class Facade {
     if (!response.ok) throw new DemoError(`${what} was answered with ${response.status}: ${detailOf(text)}`);
     const parsed = shape.safeParse(parse(text));
     if (!parsed.success) {
-      throw new DemoError(`${what} was answered with something unexpected: ${text.slice(0, 200)}`);
+      throw new DemoError(`${what} was answered with something unexpected: ${truncated(text, 200)}`);
     }
     return parsed.data;
   }
@@ -57,7 +58,7 @@ function parse(text: string): unknown {
 
 function detailOf(text: string): string {
   const body = z.object({ detail: z.unknown() }).safeParse(parse(text));
-  if (!body.success) return text.slice(0, 200);
+  if (!body.success) return truncated(text, 200);
   const { detail } = body.data;
   return typeof detail === 'string' ? detail : JSON.stringify(detail);
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'hono';
 import { AppError, errorReply } from '../errors.js';
 import { stringifyJson } from '../json.js';
+import { headerText, truncated } from '../lib/text.js';
 import type { Logger, LogFields } from '../logger.js';
 import type { PrefectSession } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
@@ -91,7 +92,7 @@ export function served(
         upstreamCalls: about.upstream?.calls ?? 0,
         upstreamMilliseconds: about.upstream?.milliseconds ?? 0,
         requestId,
-        org: requestHeader(c, 'x-ddp-org')?.slice(0, 128),
+        org: orgOf(c),
         error,
         isStream: body instanceof EventStreamReply,
         span,
@@ -143,6 +144,12 @@ function spanOf(tracing: Tracing, c: Context<Env>, route: string): Span {
 function requestIdOf(c: Context<Env>): string {
   const given = requestHeader(c, 'x-request-id');
   return given && REQUEST_ID.test(given) ? given : randomUUID();
+}
+
+/** The organisation that the host names, up to 128 characters of it. */
+function orgOf(c: Context<Env>): string | undefined {
+  const org = requestHeader(c, 'x-ddp-org');
+  return org === undefined ? undefined : truncated(headerText(org), 128);
 }
 
 /** Why it failed, without any text that may hold a part of a body. */

@@ -99,7 +99,7 @@ export function addSyncRunRoutes({ router, syncRuns, notifications: { logger } }
       });
       about[RUN_HEADER] = id;
       if (warning !== undefined) {
-        about[WARNING_HEADER] = warning.replaceAll(/[^\x20-\x7e]/g, '?');
+        about[WARNING_HEADER] = warning.replaceAll(/[^\x20-\x7e]/gu, '?');
         logger.warn('synchronous run without a worker', { flow_run: id, warning });
       }
       const ended = await syncRuns.finish(id, failure, patience);

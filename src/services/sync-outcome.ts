@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { AppError } from '../errors.js';
+import { truncated } from '../lib/text.js';
 import type { PrefectSession } from '../prefect/client.js';
 import { parseRun } from '../prefect/ended-runs.js';
 import * as logs from '../prefect/logs.js';
@@ -11,6 +12,7 @@ const taskResult = z.looseObject({ result: z.unknown() });
 
 const ERROR_LEVEL = 40;
 const LOG_LINES = 20;
+/** In code points. */
 const LINE_LENGTH = 2_000;
 /** What Prefect adds to every failure: the state, which is told anyway, and a traceback of its own. */
 const NOISE = /^(?:Finished in state |Engine execution exited with unexpected exception)/;
@@ -65,5 +67,5 @@ async function lastLines(api: PrefectSession, size: PageSize, id: string, hasErr
 }
 
 function view({ level, timestamp, message }: logs.Log) {
-  return { level, timestamp, message: message.slice(0, LINE_LENGTH) };
+  return { level, timestamp, message: truncated(message, LINE_LENGTH) };
 }

@@ -139,6 +139,18 @@ describe('POST /proxy/flows/shell/run/', () => {
     },
   );
 
+  it('cuts a long line of the logs between two characters', async () => {
+    const slug = slugs();
+    const reply = c.host.post(SHELL, shell(slug));
+    const { id: flowRunId } = await runOf(slug);
+    const message = `${'x'.repeat(1_999)}${'😀'.repeat(10)}`;
+    await c.seed.logs([{ flowRunId, message, level: 40 }]);
+    await work(slug, FAILED);
+    expect((await reply).json).toMatchObject({
+      upstream: { logs: [{ message: `${'x'.repeat(1_999)}😀` }] },
+    });
+  });
+
   it('502 when it completes and leaves no result', async () => {
     const slug = slugs();
     const reply = c.host.post(SHELL, shell(slug));

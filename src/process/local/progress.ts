@@ -1,3 +1,5 @@
+import { truncated } from '../../lib/text.js';
+
 /** Where people read how far it is. */
 export interface Progress {
   /** A line that stays. */
@@ -36,6 +38,6 @@ export function lineWriters(stream: NodeJS.WriteStream): {
   const clear = '\r\u001b[2K';
   return {
     say: (line) => stream.write(`${clear}${line}\n`),
-    update: (line) => stream.write(`${clear}${line.slice(0, stream.columns - 1)}`),
+    update: (line) => stream.write(`${clear}${truncated(line, stream.columns - 1)}`),
   };
 }
