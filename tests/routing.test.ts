@@ -49,10 +49,15 @@ describe('The address space', () => {
   });
 
   it.each([
-    ['PATCH', '/proxy/flow_runs/x', 'GET'],
+    ['PATCH', '/proxy/flow_runs/x', 'GET, DELETE'],
+    ['PATCH', '/proxy/deployments/x/', 'GET, DELETE'],
+    ['DELETE', '/proxy/blocks/airbyte/server', 'POST, PUT'],
+    ['DELETE', '/proxy/blocks/secret/', 'POST, PUT'],
     ['POST', '/proxy/prefect/version', 'GET'],
+    ['PUT', '/healthz', 'GET, HEAD'],
+    ['DELETE', '/docs', 'GET, HEAD'],
     ['PUT', '/proxy/blocks/secret/x', 'GET'],
-    ['GET', '/proxy/blocks/airbyte/server/', 'POST'],
+    ['GET', '/proxy/blocks/airbyte/server/', 'POST, PUT'],
     ['GET', '/proxy/workers/filter', 'POST'],
     ['POST', '/delete-a-block/x', 'DELETE'],
     ['POST', '/proxy/v1/deployments/x', 'PUT'],
@@ -69,6 +74,11 @@ describe('The address space', () => {
     expect(c.mock!.calls).toEqual([]);
   });
 
+  it('HEAD on a path of several methods: all of them are in Allow', async () => {
+    const { status, headers } = await c.host.send('HEAD', '/proxy/flow_runs/x');
+    expect([status, headers['allow']]).toEqual([405, 'GET, DELETE']);
+  });
+
   it.each(ROUTES)('$id: HEAD and OPTIONS are 405', async (route) => {
     for (const method of ['HEAD', 'OPTIONS'] as const) {
       const reply = await c.host.send(method, route.path(good));
@@ -77,6 +87,22 @@ describe('The address space', () => {
     }
     expect(c.mock!.calls).toEqual([]);
   });
+
+  it.each(ROUTES)(
+    '$id: Allow names the methods that the path is served with, and no others',
+    async (route) => {
+      const { status, headers } = await c.host.send('OPTIONS', route.path(good));
+      const named = String(headers['allow']).split(', ');
+      expect({ status, own: named.includes(route.method) }).toEqual({ status: 405, own: true });
+      // Nothing is really done.
+      c.mock!.fault(() => ({ status: 422, body: '{"detail":"no"}' }));
+      const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD'] as const;
+      const served = [];
+      for (const method of methods)
+        if ((await c.host.send(method, route.path(good))).status !== 405) served.push(method);
+      expect(named.sort()).toEqual(served.sort());
+    },
+  );
 
   it.each(ROUTES)('$id: with and without the last slash, without a redirect', async (route) => {
     // Nothing is really done, so that both forms meet the same.

@@ -12,7 +12,7 @@ import { EventStreamReply } from './event-stream.js';
 import { failureOf } from './failure.js';
 import { API_KEY_SCHEMES, keyCheck, type HasKey } from './keys.js';
 import { describeRoute } from './openapi.js';
-import { allowedMethod } from './routing.js';
+import { allowedMethods, type Route } from './routing.js';
 import { served, type Reporting, type Served } from './served.js';
 import { validationDetails } from './validation.js';
 
@@ -56,6 +56,8 @@ export const CUT_HEADER = 'x-result-cut-at';
 
 /** Adds routes to an app: contract first, handler last. */
 export class Router {
+  private readonly routes: Route[] = [];
+
   constructor(
     private readonly app: App,
     private readonly deps: RouterDeps,
@@ -83,7 +85,7 @@ export class Router {
     const handle = async (c: Context<Env>, about: Served) => {
       checkKey(c);
       // Hono serves HEAD by the route of GET; the contract has no HEAD.
-      if (c.req.method === 'HEAD') throw methodNotAllowed('GET');
+      if (c.req.method === 'HEAD') throw this.unservedMethod(c.req.path);
       const waitedMs = door.tryEnter() ? 0 : await door.wait(c);
       try {
         return await answer(c, about, waitedMs);
@@ -125,7 +127,9 @@ export class Router {
         throw failureOf(error, contract.failure, path);
       }
     };
-    this.app.on(contract.method.toUpperCase(), pattern, served(this.deps, contract.path, handle));
+    const method = contract.method.toUpperCase();
+    this.routes.push({ method, path: pattern });
+    this.app.on(method, pattern, served(this.deps, contract.path, handle));
   }
 
   /**
@@ -141,6 +145,7 @@ export class Router {
 
   /** The same for what tells nothing of this installation: it asks for no key. */
   addOpen(path: string, reply: OwnReply): void {
+    this.routes.push({ method: 'GET', path }, { method: 'HEAD', path });
     this.app.get(path, served(this.deps, path, reply));
   }
 
@@ -149,10 +154,16 @@ export class Router {
     const fallback = served(this.deps, 'none', (c) => {
       // Without a key nobody learns which paths there are.
       this.checkApiKey(c);
-      const allow = allowedMethod(this.app.routes, c.req.path);
-      throw allow === undefined ? new AppError('not_found', 'Not Found') : methodNotAllowed(allow);
+      throw this.unservedMethod(c.req.path);
     });
     this.app.notFound(fallback);
+  }
+
+  /** The error of a path that no route serves with the method that was asked for. */
+  private unservedMethod(path: string): AppError {
+    const allow = allowedMethods(this.routes, path);
+    if (allow === undefined) return new AppError('not_found', 'Not Found');
+    return new AppError('method_not_allowed', 'Method Not Allowed', { headers: { allow } });
   }
 
   /** @throws AppError 401 without a valid key */
@@ -170,8 +181,4 @@ function checked<S extends z.ZodType>(schema: S, given: object): z.output<S> {
   const details = validationDetails(given, parsed.error);
   if (details.some(({ type }) => type === NO_SUCH_ID)) throw new AppError('not_found', 'Not Found');
   throw new AppError('validation_failed', details);
-}
-
-function methodNotAllowed(allow: string): AppError {
-  return new AppError('method_not_allowed', 'Method Not Allowed', { headers: { allow } });
 }

@@ -12,18 +12,21 @@ export function separatePath(request: Request, options?: { env?: Env['Bindings']
   return separated.length > 1 && separated.endsWith('/') ? separated.slice(0, -1) : separated;
 }
 
-interface Route {
+/** A pattern that is served, and by which method. */
+export interface Route {
   method: string;
   path: string;
 }
 
 /**
- * The method of the first route that serves a path, as the existing proxy names it in `Allow`.
- * @returns undefined where no route serves it
+ * The methods that a path is served with, as `Allow` names them: of all routes whose pattern matches it, because a host
+ * may use each of them there.
+ * @returns undefined if no route serves it
  */
-export function allowedMethod(routes: readonly Route[], path: string): string | undefined {
+export function allowedMethods(routes: readonly Route[], path: string): string | undefined {
   const segments = split(path);
-  return routes.find((route) => route.method !== 'ALL' && matches(split(route.path), segments))?.method;
+  const methods = routes.filter((route) => matches(split(route.path), segments)).map(({ method }) => method);
+  return methods.length === 0 ? undefined : [...new Set(methods)].join(', ');
 }
 
 function matches(pattern: string[], segments: string[]): boolean {
