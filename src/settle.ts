@@ -28,6 +28,9 @@ export interface Settling {
 const SILENT_INTERVALS = 2;
 const SILENT_SECONDS = 5;
 
+/** News may wait a moment where it saves a busy Prefect a call: while one read is under way, the next ones gather. */
+const GATHERED_READS = { gatherMs: 50, flights: 1, patienceMs: 1_000 };
+
 /**
  * Starts the settlement of runs that end, with its three sources: webhook (`hint`), event stream, reconciler.
  * @param telemetry whoever started it closes it
@@ -44,7 +47,7 @@ export function startSettling(
   const host = hostOf(config, { tracing, onAttempt: attemptMetrics(metrics) });
   const settlement = new Settlement({
     client,
-    poller: new RunPoller(),
+    poller: new RunPoller(GATHERED_READS),
     host,
     logger,
     graceSeconds: config.CLEANUP_GRACE,

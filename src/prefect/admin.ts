@@ -10,3 +10,9 @@ const text = plain(z.string().regex(/^\d+[.+][\w.+-]{1,100}$/));
 export function version(api: PrefectSession): Promise<string> {
   return api.get(path`/admin/version`, { retry: 'read', parse: text });
 }
+
+/** Whether a version such as `3.8.8` or `3.9.1.dev3` is this one or a later one. */
+export function isAtLeast(given: string, major: number, minor: number): boolean {
+  const [ours = 0, its = 0] = given.split('.').map(Number);
+  return ours > major || (ours === major && its >= minor);
+}

@@ -21,16 +21,22 @@ const TAG = 'tag:';
 /** More limits than any server has. */
 const LIST_CEILING = 10_000;
 
+interface HeldTagsWanted {
+  /** Tags; all where it is not given. */
+  among?: ReadonlySet<string>;
+  /** Whether the server may know tags in the second list only; asked where the first one has none. */
+  mayHaveOld?: () => Promise<boolean>;
+}
+
 /**
  * The limits of tags that are held now, each with the task runs that hold its slots: `POST /v2/concurrency_limits/filter`,
  * all pages, and `GET /concurrency_limits/tag/{tag}` for those. Prefect's own list of tag limits cannot be paged: it
  * counts other limits and then leaves them out (3.6.29 and 3.8.8). Servers that know tags only there have none in the first.
- * @param among tags; all where it is not given
  */
 export async function listHeldTags(
   api: PrefectSession,
   size: PageSize,
-  among?: ReadonlySet<string>,
+  { among, mayHaveOld = () => Promise.resolve(true) }: HeldTagsWanted = {},
 ): Promise<TagLimit[]> {
   const isWanted = (tag: string) => among?.has(tag) ?? true;
   const fetchPage = (limit: number, offset: number) =>
@@ -41,6 +47,7 @@ export async function listHeldTags(
     });
   const { rows } = await readPages(size, fetchPage, { ceiling: LIST_CEILING });
   const tags = rows.filter(({ name }) => name.startsWith(TAG));
+  if (tags.length === 0 && !(await mayHaveOld())) return [];
   if (tags.length === 0) return (await listOldTags(api, size)).filter(({ tag }) => isWanted(tag));
   const held = tags.filter((limit) => limit.active_slots > 0).map(({ name }) => name.slice(TAG.length));
   return Promise.all(held.filter(isWanted).map((tag) => readTag(api, tag)));

@@ -99,7 +99,7 @@ async function running(api: PrefectSession, limits: ListLimits, one: PlacedRun):
 async function fullTags(api: PrefectSession, { size }: ListLimits, waiting: { tags: string[] }[]) {
   const tags = new Set(waiting.flatMap((task) => task.tags));
   if (tags.size === 0) return [];
-  const held = await listHeldTags(api, size, tags);
+  const held = await listHeldTags(api, size, { among: tags });
   return held.filter((limit) => limit.active_slots.length >= limit.concurrency_limit);
 }
 

@@ -5,9 +5,13 @@ import * as flowRuns from '../prefect/flow-runs.js';
 /** Runs that one upstream call reads at most: each may carry 512 KiB of parameters. */
 const BATCH = 50;
 
-/** Upstream calls under way beyond which polls wait for each other, and how long at most (a call may hang). */
-const FLIGHTS = 2;
-const PATIENCE_MS = 250;
+export interface RunPollerOptions {
+  /** Milliseconds for which a poll waits for others to go with; 0: what the sockets brought in one turn goes together. */
+  gatherMs?: number;
+  /** Upstream calls under way beyond which polls wait for each other, and for how long at most (a call may hang). */
+  flights?: number;
+  patienceMs?: number;
+}
 
 /**
  * A Map would leave its outgrown tables behind, each holding on to the next, and keep the texts of thousands of
@@ -28,6 +32,15 @@ export class RunPoller {
   private flights = 0;
   private turnEnds = false;
   private patience: NodeJS.Timeout | undefined;
+  private readonly gatherMs: number;
+  private readonly flightsAtOnce: number;
+  private readonly patienceMs: number;
+
+  constructor({ gatherMs = 0, flights = 2, patienceMs = 250 }: RunPollerOptions = {}) {
+    this.gatherMs = gatherMs;
+    this.flightsAtOnce = flights;
+    this.patienceMs = patienceMs;
+  }
 
   /**
    * The run's own text. A call that is shared spends the deadline of one of the requests it answers.
@@ -43,11 +56,12 @@ export class RunPoller {
     this.waiting.push(poll);
     if (!this.turnEnds) {
       this.turnEnds = true;
-      // What the sockets brought in this turn of the event loop goes together.
-      setImmediate(() => {
+      const send = () => {
         this.turnEnds = false;
-        this.sendWaiting(FLIGHTS);
-      });
+        this.sendWaiting(this.flightsAtOnce);
+      };
+      if (this.gatherMs === 0) setImmediate(send);
+      else setTimeout(send, this.gatherMs);
     }
     return poll.text;
   }
@@ -77,7 +91,7 @@ export class RunPoller {
       this.patience ??= setTimeout(() => {
         this.patience = undefined;
         this.sendWaiting(Infinity);
-      }, PATIENCE_MS);
+      }, this.patienceMs);
     }
   }
 
@@ -86,7 +100,7 @@ export class RunPoller {
     await this.read(polls);
     this.flights -= 1;
     for (const poll of polls) remove(this.listOf(poll.id), poll);
-    this.sendWaiting(FLIGHTS);
+    this.sendWaiting(this.flightsAtOnce);
   }
 
   /** Settles each of the polls; never fails itself. */

@@ -324,7 +324,7 @@ describe('Telling the host', () => {
     for (let n = 0; n < 15; n += 1) {
       const id = await rig.seed.flowRun({ states: [COMPLETED] });
       tell(settling, id);
-      await rig.labelled(id, 'settled');
+      await vi.waitUntil(() => rig.host.posts.some(({ text }) => text.includes(id)));
     }
     for (const id of choking) expect(await delivery(id)).toMatchObject({ dead: false });
     expect(settling.lines.filter(({ message }) => message === 'delivery given up')).toEqual([]);

@@ -25,6 +25,7 @@ export class Cleaning implements Work {
   constructor(private readonly options: CleaningOptions) {}
 
   readonly isDone = ({ isCleaned }: Progress): boolean => isCleaned;
+  readonly isOtherDone = ({ isSettled, delivery }: Progress): boolean => isSettled || delivery?.dead === true;
 
   readonly step = async (run: EndedRun): Promise<Step> => {
     const { cleanup, logger } = this.options;

@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import { jsonOrText } from '../../json.js';
+import { isAtLeast, version } from '../../prefect/admin.js';
 import * as blocks from '../../prefect/blocks.js';
 import type { PrefectClient } from '../../prefect/client.js';
 import * as concurrency from '../../prefect/concurrency.js';
@@ -23,13 +24,23 @@ export function declaredBy({ labels }: EndedRun): Resources | 'unreadable' {
 /** Writes at the same time: SQLite has one writer, and answers 503 to the others. */
 const WRITES_AT_ONCE = 2;
 
+/** Milliseconds from the beginning of one list of held slots to that of the next. */
+const LIST_EVERY_MS = 1_000;
+
+/** Milliseconds for which a server's version counts: it may be replaced by an older one. */
+const VERSION_MS = 600_000;
+
 /** A run left the state that was to be cleaned up after. */
 export class LivesAgain extends Error {}
 
 /** Gives back what runs hold. Every step is tried; what is gone already is success. */
 export class Cleanup {
   private readonly writing = pLimit(WRITES_AT_ONCE);
+  /** The list that is read next; runs that end until then share it. */
   private heldTags: Promise<concurrency.TagLimit[]> | undefined;
+  private lastListMs = -Infinity;
+  private isNewServer: boolean | undefined;
+  private versionAskedMs = -Infinity;
 
   constructor(private readonly client: PrefectClient) {}
 
@@ -78,15 +89,29 @@ export class Cleanup {
     );
   }
 
-  /** Runs that end in the same turn of the event loop share one list, which is read after all of them have ended. */
+  /** One list a second serves all runs that ended before it was begun. */
   private listHeldTags(): Promise<concurrency.TagLimit[]> {
     this.heldTags ??= new Promise((resolve, reject) => {
-      setImmediate(() => {
+      const wait = Math.max(0, this.lastListMs + LIST_EVERY_MS - performance.now());
+      setTimeout(() => {
         this.heldTags = undefined;
-        concurrency.listHeldTags(this.client.session(), this.client).then(resolve, reject);
-      });
+        this.lastListMs = performance.now();
+        concurrency
+          .listHeldTags(this.client.session(), this.client, { mayHaveOld: () => this.mayHaveOldTags() })
+          .then(resolve, reject);
+      }, wait);
     });
     return this.heldTags;
+  }
+
+  /** From 3.6 on (3.6.29, 3.8.8: `server/api/concurrency_limits.py`) the limits of tags are global limits, all of them. */
+  private async mayHaveOldTags(): Promise<boolean> {
+    const age = performance.now() - this.versionAskedMs;
+    if (age > VERSION_MS || this.isNewServer === undefined) {
+      this.isNewServer = isAtLeast(await version(this.client.session()), 3, 6);
+      this.versionAskedMs = performance.now();
+    }
+    return !this.isNewServer;
   }
 
   private write(work: () => Promise<void>): Promise<void> {

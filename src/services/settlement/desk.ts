@@ -29,6 +29,8 @@ export interface Work {
   /** As traces name it. */
   name: string;
   isDone: (progress: Progress) => boolean;
+  /** Whether the other thing is done. */
+  isOtherDone: (progress: Progress) => boolean;
   step: (run: EndedRun, progress: Progress, task: Task) => Promise<Step>;
 }
 
@@ -113,7 +115,7 @@ export class Desk {
     const progress = progressOf(run);
     if (task.replay || !this.work.isDone(progress)) {
       const { labels, again } = await this.work.step(run, progress, task);
-      if (labels) this.note(run, labels);
+      if (labels) this.note(run, labels, this.work.isOtherDone(progress));
       if (again !== undefined) return again;
     }
     this.finished.set(id, run.state.id);
@@ -121,8 +123,8 @@ export class Desk {
   }
 
   /** Writes labels beside what comes next: a busy orchestrator must not hold up the news of a second end. */
-  private note(run: EndedRun, labels: Record<string, string>): void {
-    const written = this.deps.notes.add(run.id, labels).catch((error: unknown) => {
+  private note(run: EndedRun, labels: Record<string, string>, isLast: boolean): void {
+    const written = this.deps.notes.add(run.id, labels, isLast).catch((error: unknown) => {
       this.finished.delete(run.id);
       this.deps.logger.warn('settlement not noted', { flow_run: run.id, error: wordOf(error) });
       this.agenda.add(run.id, { stateId: undefined, rechecks: 0, endTime: run.end_time }, NOTE_AGAIN_MS);

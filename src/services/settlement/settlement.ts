@@ -38,6 +38,7 @@ export interface SettlementNumbers {
 export class Settlement {
   /** Milliseconds by which hints wait: whoever does not lead lets the leader be first. */
   hintDelayMs = 0;
+  private readonly notes: Notes;
   private readonly telling: Desk;
   private readonly cleaning: Desk;
   private readonly isTimeToProbe: () => boolean;
@@ -45,7 +46,8 @@ export class Settlement {
 
   constructor(options: SettlementDeps) {
     const { client, poller, host, logger, graceSeconds, tracing, onDelivered } = options;
-    const deps = { client, poller, logger, tracing, notes: new Notes(client) };
+    this.notes = new Notes(client, host ? 2 : 1);
+    const deps = { client, poller, logger, tracing, notes: this.notes };
     const telling = new Telling({
       host,
       logger,
@@ -99,6 +101,7 @@ export class Settlement {
 
   /** Starts nothing new and waits for what is under way. */
   async close(): Promise<void> {
+    this.notes.close();
     await Promise.all([this.telling.close(), this.cleaning.close()]);
   }
 }

@@ -61,6 +61,7 @@ export class Telling implements Work {
   }
 
   readonly isDone = ({ isSettled, delivery }: Progress): boolean => isSettled || delivery?.dead === true;
+  readonly isOtherDone = ({ isCleaned }: Progress): boolean => isCleaned;
 
   readonly step = async (run: EndedRun, progress: Progress, task: Task): Promise<Step> => {
     const { host, behindSeconds, onHostBack } = this.options;
