@@ -1,17 +1,19 @@
 #!/usr/bin/env node
 import cluster from 'node:cluster';
 import { Command } from 'commander';
+import { commandOutput, complain, guardStderr } from './commands/output.js';
 import { loadConfig, loadDotenv, type Config } from './config.js';
 import type { FlowsDeployFlags } from './process/flows-deploy.js';
 import type { DeliveriesCommand } from './process/deliveries-command.js';
 
 /** The project's root: the bundle and the sources are each one directory below it. */
 const root = new URL('..', import.meta.url).pathname;
-const say = (line: string) => void process.stdout.write(`${line}\n`);
+guardStderr();
 
 const program = new Command('prefect-proxy')
   .description('A REST facade over the Prefect orchestrator')
-  .showHelpAfterError();
+  .showHelpAfterError()
+  .configureOutput({ writeErr: complain });
 
 program
   .command('serve', { isDefault: true })
@@ -33,9 +35,8 @@ program
       ...(options.workers !== undefined && { WEB_CONCURRENCY: options.workers }),
     });
     const { run } = await import('./process/run.js');
-    const code = await run({ config, givenEnv, root, say });
     // What could not be finished in time must not hold up the end.
-    process.stdout.write('', () => process.exit(code));
+    process.exit(await run({ config, givenEnv, root }));
   });
 
 program
@@ -48,7 +49,8 @@ program
   .action(async ({ url }: { url?: string }) => {
     const config = await readConfig();
     const { findFacade, runDemo } = await import('./demo.js');
-    const passed = await runDemo({ baseUrl: url ?? findFacade(root), apiKey: ownKey(config), write: say });
+    const { say: write } = commandOutput();
+    const passed = await runDemo({ baseUrl: url ?? findFacade(root), apiKey: ownKey(config), write });
     process.exitCode = passed ? 0 : 1;
   });
 
@@ -57,7 +59,8 @@ program
   .description('print the OpenAPI 3.1 document')
   .action(async () => {
     const { describeApi } = await import('./serve.js');
-    say(JSON.stringify(describeApi(), null, 2));
+    const { say } = commandOutput();
+    for (const line of JSON.stringify(describeApi(), null, 2).split('\n')) say(line);
   });
 
 const webhook = program
@@ -75,7 +78,7 @@ for (const [name, description] of [
     .action(async () => {
       const config = await readConfig();
       const { runWebhookCommand } = await import('./process/webhook-command.js');
-      process.exitCode = await runWebhookCommand(name, { config, root, say });
+      process.exitCode = await runWebhookCommand(name, { config, root, say: commandOutput().say });
     });
 }
 
@@ -134,11 +137,11 @@ program
   .action(async (flags: FlowsDeployFlags) => {
     const config = await readConfig();
     const { runFlowsDeploy } = await import('./process/flows-deploy.js');
-    process.exitCode = await runFlowsDeploy(flags, { config, root, say });
+    process.exitCode = await runFlowsDeploy(flags, { config, root, say: commandOutput().say });
   });
 
 program.parseAsync().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  complain(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 });
 
@@ -159,7 +162,6 @@ type RecoverOptions = { url?: string } & Omit<Extract<DeliveriesCommand, { name:
 async function runDeliveries(command: DeliveriesCommand, url: string | undefined): Promise<void> {
   const config = await readConfig();
   const { runDeliveriesCommand } = await import('./process/deliveries-command.js');
-  const { lineWriters } = await import('./process/local/progress.js');
-  const options = { config, root, url, apiKey: ownKey(config), ...lineWriters(process.stdout) };
+  const options = { config, root, url, apiKey: ownKey(config), ...commandOutput() };
   process.exitCode = await runDeliveriesCommand(command, options);
 }

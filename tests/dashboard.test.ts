@@ -35,6 +35,7 @@ beforeEach(async () => {
     metrics,
     hint: () => {},
     relay: () => {},
+    relayErrors: () => {},
   });
   // Numbers that are not there at first are declared all the same.
   known = new Set(

@@ -1,5 +1,6 @@
 import type { Doors } from '../http/doors.js';
 import type { FinishedRequest } from '../http/served.js';
+import type { RelayingLogger } from '../logger.js';
 import type { PrefectClient, PrefectClientOptions } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
 import type { EventStream } from '../prefect/event-stream.js';
@@ -79,6 +80,19 @@ export function readServer(metrics: Metrics): void {
     type: 'gauge',
     read: () => 1,
   });
+}
+
+/** Adds the log lines that were lost. */
+export function readLog(metrics: Metrics, logger: RelayingLogger): void {
+  for (const place of ['console', 'file', 'stderr'] as const) {
+    metrics.read({
+      name: 'prefect_proxy_log_lines_dropped_total',
+      help: 'Log lines that were dropped: their place could not be written, or took them too slowly',
+      type: 'counter',
+      labels: { place },
+      read: () => logger.dropped(place),
+    });
+  }
 }
 
 /** Adds what a client is doing. */

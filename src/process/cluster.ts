@@ -26,8 +26,8 @@ export interface ClusterOptions {
  */
 export async function startCluster(options: ClusterOptions): Promise<Facade> {
   const { config, workers, workerEnv, logger, hint, metrics, signal } = options;
-  // Their log lines come through a pipe: one process writes them all.
-  cluster.setupPrimary({ args: [], stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  // What they write comes through pipes: one process writes it all.
+  cluster.setupPrimary({ args: [], stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
   const fleet = new Fleet({
     size: workers,
     timeoutMs: config.WORKER_TIMEOUT * 1000,
@@ -36,9 +36,8 @@ export async function startCluster(options: ClusterOptions): Promise<Facade> {
     logger,
     hint,
     metrics,
-    relay: (lines) => {
-      logger.relay(lines);
-    },
+    relay: logger.relay,
+    relayErrors: logger.relayErrors,
   });
   try {
     const url = await Promise.race([fleet.start(), aborted(signal)]);

@@ -87,7 +87,7 @@ async function list(
     if (!json) update?.(cursor === null ? NOTHING : runs(rows.length));
   }
   if (json) {
-    say(JSON.stringify(rows, null, 2));
+    for (const line of JSON.stringify(rows, null, 2).split('\n')) say(line);
     return;
   }
   for (const line of table([HEAD, ...rows.map(cellsOf)])) say(line);

@@ -14,7 +14,6 @@ import { claim, recordParts, release } from './local/run-file.js';
 
 export { LocalStackError } from './local/errors.js';
 export { freePort } from './local/ports.js';
-export { lineWriters } from './local/progress.js';
 export { recordedFacade, recordFacade } from './local/run-file.js';
 
 export interface LocalStackOptions {

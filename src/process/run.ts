@@ -4,11 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { doubtsOf, type Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
 import { Metrics } from '../metrics/metrics.js';
+import { readLog } from '../metrics/serving.js';
 import type { Facade, ServeOptions } from '../serve.js';
 import type { Settling } from '../settle.js';
 import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.js';
 import { removeStaleSocket, socketPath } from './address.js';
 import type { LocalStack } from './local-stack.js';
+import { lineWriters } from './local/progress.js';
 
 interface RunOptions {
   config: Config;
@@ -16,7 +18,6 @@ interface RunOptions {
   givenEnv: NodeJS.ProcessEnv;
   /** The project's root. */
   root: string;
-  say: (line: string) => void;
   /** What runs once a machine, however many workers serve: in their primary, or in the single process. */
   startTasks?: (
     config: ServeOptions['config'],
@@ -27,20 +28,16 @@ interface RunOptions {
 }
 
 /** Serves until a signal comes or a part dies. @returns the exit code */
-export async function run({
-  config,
-  givenEnv,
-  root,
-  say,
-  startTasks = settleEnded,
-}: RunOptions): Promise<number> {
+export async function run({ config, givenEnv, root, startTasks = settleEnded }: RunOptions): Promise<number> {
   const logger = createLogger({
     level: config.LOG_LEVEL,
     directory: config.LOGDIR,
     readable: process.stdout.isTTY,
   });
+  const writers = lineWriters(logger.print);
   const metrics = new Metrics();
   metrics.addProcess();
+  readLog(metrics, logger);
   const ending = endOfRun();
   let telemetry: Telemetry | undefined;
   let stack: LocalStack | undefined;
@@ -48,11 +45,11 @@ export async function run({
   let facade: Facade | undefined;
   try {
     telemetry = await startTelemetry(config, logger);
-    stack = config.PREFECT_API_URL ? undefined : await startStack(config, root, say, ending);
+    stack = config.PREFECT_API_URL ? undefined : await startStack(config, root, writers, ending);
     const settled = {
       ...config,
       ...localDefaults(config, stack),
-      PREFECT_PROXY_API_PORT: await portFor(config, stack !== undefined, say),
+      PREFECT_PROXY_API_PORT: await portFor(config, stack !== undefined, writers.say),
       PREFECT_API_URL: config.PREFECT_API_URL ?? stack?.apiUrl ?? '',
     };
     const path = socketPath(config.PREFECT_PROXY_API_HOST);
@@ -80,7 +77,7 @@ export async function run({
     }
     settling?.listening(facade.url);
     for (const doubt of doubtsOf(config)) logger.warn('configuration', { doubt });
-    if (stack) await announceStack(stack, facade, root, say);
+    if (stack) await announceStack(stack, facade, root, writers.say);
     else
       logger.info('listening', {
         url: facade.url,
@@ -179,10 +176,10 @@ function endOfRun(): Ending {
 async function startStack(
   config: Config,
   root: string,
-  say: (line: string) => void,
+  writers: ReturnType<typeof lineWriters>,
   ending: Ending,
 ): Promise<LocalStack> {
-  const { startLocalStack, lineWriters } = await import('./local-stack.js');
+  const { startLocalStack } = await import('./local-stack.js');
   const queue = (name: string, concurrencyLimit: number | undefined) =>
     concurrencyLimit === undefined ? { name } : { name, concurrencyLimit };
   return startLocalStack({
@@ -196,9 +193,10 @@ async function startStack(
     prefectPort: config.PREFECT_SERVER_PORT,
     python: config.PYTHON,
     signal: ending.signal,
-    ...lineWriters(process.stdout),
+    ...writers,
     onCrash: (what, lastLines) => {
-      say(`${what} died; its last lines:\n${lastLines.map((line) => `    ${line}`).join('\n')}`);
+      writers.say(`${what} died; its last lines:`);
+      for (const line of lastLines) writers.say(`    ${line}`);
       ending.end(1);
     },
   });
@@ -222,19 +220,18 @@ async function announceStack(
 ): Promise<void> {
   const { recordFacade } = await import('./local-stack.js');
   recordFacade(root, facade.url);
-  say(
-    [
-      '',
-      `  facade          ${facade.url}   (API description: ${facade.url}/openapi.json)`,
-      `  Prefect         ${stack.uiUrl}`,
-      `  Prefect's API   ${stack.apiUrl}`,
-      `  logs            ${stack.logFiles.join('  ')}`,
-      '',
-      '  Try it, in another terminal:   npm run demo',
-      '  End it:                        Ctrl-C',
-      '',
-    ].join('\n'),
-  );
+  const lines = [
+    '',
+    `  facade          ${facade.url}   (API description: ${facade.url}/openapi.json)`,
+    `  Prefect         ${stack.uiUrl}`,
+    `  Prefect's API   ${stack.apiUrl}`,
+    `  logs            ${stack.logFiles.join('  ')}`,
+    '',
+    '  Try it, in another terminal:   npm run demo',
+    '  End it:                        Ctrl-C',
+    '',
+  ];
+  for (const line of lines) say(line);
 }
 
 function withoutCredentials(url: string): string {

@@ -1,6 +1,7 @@
 import type { Config } from '../config.js';
 import { createLogger, type Logger } from '../logger.js';
 import { Metrics } from '../metrics/metrics.js';
+import { readLog } from '../metrics/serving.js';
 import { serve, type Facade, type ServeOptions } from '../serve.js';
 import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.js';
 import { BEAT_MS, primaryMessage, type WorkerMessage } from './cluster/messages.js';
@@ -28,6 +29,7 @@ export async function runWorker(readConfig: () => Promise<Config>): Promise<void
     const telemetry = await startTelemetry(config, logger);
     const metrics = new Metrics();
     metrics.addProcess();
+    readLog(metrics, logger);
     const scrape = new Scrape(() => {
       tell({ kind: 'scrape' });
     });
@@ -93,8 +95,7 @@ async function end(
   await tellCounts(metrics);
   await telemetry.close(leftOf(config, endedAt));
   await logger.close();
-  // What the pipe did not take at once is still to be written.
-  process.stdout.write('', () => process.exit(0));
+  process.exit(0);
 }
 
 /** Resolves when it is sent. */

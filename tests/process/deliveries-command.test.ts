@@ -69,7 +69,7 @@ describe('prefect-proxy deliveries list', () => {
     const { lines, code } = await command({ name: 'list', since: first.end_time, until: second.end_time });
     expect(lines).toEqual([
       `ENDED                 FLOW RUN                              STATE      DELIVERY  FAILED  NEXT ATTEMPT  LAST     CLEANED  NAME`,
-      `${short(second.end_time)}  ${second.id}  Failed     dead      11      -             timeout  no       two lines  [31m`,
+      `${short(second.end_time)}  ${second.id}  Failed     dead      11      -             timeout  no       two\\nlines \\u001b[31m`,
       `${short(first.end_time)}  ${first.id}  Completed  pending   0       -             -        no       amber-otter`,
       '2 runs',
     ]);

@@ -12,7 +12,6 @@ else
     config: readConfig(),
     givenEnv: { ...process.env },
     root: '.',
-    say: () => undefined,
     startTasks: (_config, logger) => ({
       hint: ({ flowRunId, stateId }) => {
         logger.info('hint', { pid: process.pid, flowRunId, stateId });

@@ -43,6 +43,10 @@ export interface ProgramOptions {
   args?: string[];
   cwd: string;
   env: Record<string, string | undefined>;
+  /** What it writes to in place of a pipe that is read: a file that is open. */
+  stdout?: number;
+  /** Nothing of what it writes is read before `readOutput` is called. */
+  isUnread?: boolean;
 }
 
 /** Calls the orchestrator for nobody but its hosts. */
@@ -51,6 +55,8 @@ const ALONE = { WEBHOOK_AUTO_REGISTER: 'false', RECONCILE_INTERVAL: '0' };
 /** The facade as an operator starts it; its log lines tell what happens. */
 export class Program {
   readonly lines: Line[] = [];
+  /** What it wrote to stdout, as it was. */
+  output = '';
   /** What it wrote to stderr. */
   complaints = '';
   /** Exit code and signal, once every process of it is gone. */
@@ -58,19 +64,31 @@ export class Program {
   private readonly child: ChildProcess;
   private readonly waiting = new Set<() => void>();
 
-  constructor({ file, args = [], cwd, env }: ProgramOptions) {
+  constructor({ file, args = [], cwd, env, stdout, isUnread = false }: ProgramOptions) {
     const child = spawn(process.execPath, [file, ...args], {
       cwd,
       env: { PATH: process.env['PATH'], PREFECT_PROXY_API_PORT: '0', ...ALONE, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
     });
     this.child = child;
     this.closed = once(child, 'close');
-    createInterface({ input: child.stdout }).on('line', (line) => {
+    if (!isUnread) this.readOutput();
+    child.stderr?.on('data', (part: Buffer) => (this.complaints += part.toString()));
+  }
+
+  /** Reads its log lines, from now on. */
+  readOutput(): void {
+    if (!this.child.stdout) return;
+    this.child.stdout.on('data', (part: Buffer) => (this.output += part.toString()));
+    createInterface({ input: this.child.stdout }).on('line', (line) => {
       this.lines.push(JSON.parse(line) as Line);
       for (const check of this.waiting) check();
     });
-    child.stderr.on('data', (part: Buffer) => (this.complaints += part.toString()));
+  }
+
+  /** Ends the reading end of one of its pipes. */
+  closePipe(name: 'stdout' | 'stderr'): void {
+    this.child[name]?.destroy();
   }
 
   get pid(): number {

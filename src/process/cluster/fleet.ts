@@ -6,7 +6,7 @@ import { Member, type MemberEvents } from './member.js';
 import { BEAT_MS } from './messages.js';
 import { Tally } from './tally.js';
 
-export interface FleetOptions extends Pick<MemberEvents, 'hint' | 'relay'> {
+export interface FleetOptions extends Pick<MemberEvents, 'hint' | 'relay' | 'relayErrors'> {
   size: number;
   /** A worker that has not been heard of for so long is killed. In milliseconds. */
   timeoutMs: number;
@@ -119,7 +119,7 @@ export class Fleet {
   }
 
   private fork(): void {
-    const { fork, logger, hint, relay } = this.options;
+    const { fork, logger, hint, relay, relayErrors } = this.options;
     let worker: Worker;
     try {
       worker = fork();
@@ -134,6 +134,7 @@ export class Fleet {
     const member = new Member(worker, {
       hint,
       relay,
+      relayErrors,
       onScrape: (asking) => {
         const asked = [...this.members].filter(({ phase }) => phase !== 'starting');
         void this.tally.text(asked).then((text) => {

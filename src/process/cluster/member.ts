@@ -19,6 +19,8 @@ export interface MemberEvents {
   onCounted: (member: Member, metrics: Snapshot) => void;
   /** Takes the log lines that it writes. */
   relay: (lines: string) => void;
+  /** Takes what it writes to stderr. */
+  relayErrors: (lines: string) => void;
 }
 
 /** One worker process, as the primary sees it. */
@@ -46,6 +48,7 @@ export class Member {
     const { process } = worker;
     this.pid = process.pid ?? 0;
     if (process.stdout) relayLines(process.stdout, events.relay);
+    if (process.stderr) relayLines(process.stderr, events.relayErrors);
     worker.on('message', (message: unknown) => {
       this.listen(message);
     });

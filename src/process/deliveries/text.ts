@@ -1,3 +1,5 @@
+import { printable } from '../../lib/printable.js';
+
 const UNITS = { s: 1, m: 60, h: 3_600, d: 86_400 };
 
 /** A time as people give it: `90s`, `30m`, `2h` or `3d` ago becomes ISO; anything else is the facade's to read. */
@@ -17,19 +19,14 @@ function isUnit(text: string | undefined): text is keyof typeof UNITS {
 export function table(rows: readonly (readonly string[])[]): string[] {
   const columns = Math.max(0, ...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
-    rows.reduce((width, row) => Math.max(width, shown(row[column] ?? '').length), 0),
+    rows.reduce((width, row) => Math.max(width, printable(row[column] ?? '').length), 0),
   );
   return rows.map((row) =>
     row
-      .map((cell, column) => shown(cell).padEnd(widths[column] ?? 0))
+      .map((cell, column) => printable(cell).padEnd(widths[column] ?? 0))
       .join('  ')
       .trimEnd(),
   );
-}
-
-/** Names are a host's own: what would move a terminal's cursor is shown as a blank. */
-function shown(cell: string): string {
-  return cell.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
 }
 
 const BAR = 24;

@@ -1,3 +1,4 @@
+import { printable } from '../../lib/printable.js';
 import { truncated } from '../../lib/text.js';
 
 /** Where people read how far it is. */
@@ -29,15 +30,26 @@ export function makeProgress(say: (line: string) => void, update?: (line: string
   };
 }
 
-/** The writers for a stream: `say` for lines that stay, `update` on a terminal only. */
-export function lineWriters(stream: NodeJS.WriteStream): {
+/** The writers for stdout: `say` for lines that stay, `update` on a terminal only. @param write takes text as it is */
+export function lineWriters(write: (text: string) => void): {
   say: (line: string) => void;
   update?: (line: string) => void;
 } {
-  if (!stream.isTTY) return { say: (line) => stream.write(`${line}\n`) };
+  const { stdout } = process;
+  if (!stdout.isTTY) {
+    return {
+      say: (line) => {
+        write(`${printable(line)}\n`);
+      },
+    };
+  }
   const clear = '\r\u001b[2K';
   return {
-    say: (line) => stream.write(`${clear}${line}\n`),
-    update: (line) => stream.write(`${clear}${truncated(line, stream.columns - 1)}`),
+    say: (line) => {
+      write(`${clear}${printable(line)}\n`);
+    },
+    update: (line) => {
+      write(`${clear}${truncated(printable(line), stdout.columns - 1)}`);
+    },
   };
 }
