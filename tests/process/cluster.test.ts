@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startOf } from '../../src/process/local/processes.js';
 import { Host } from '../support/host.js';
 import { Load } from '../support/load.js';
 import { buildProgram, Program } from '../support/program.js';
@@ -108,9 +109,12 @@ describe('A worker', () => {
 
   it('ends with a primary that is killed', async () => {
     await start().serves(2);
+    const workers = program.workers();
     program.signal('SIGKILL');
-    // It resolves when the workers are gone, too: they hold the program's stderr.
     await program.closed;
+    await expect
+      .poll(() => workers.filter((pid) => startOf(pid) !== undefined), { timeout: 10_000 })
+      .toEqual([]);
   });
 });
 

@@ -37,55 +37,68 @@ describe('Text from outside', () => {
   it.each([
     ['JSON lines', 'false', 5],
     ['lines for people', 'true', 5],
-  ])('reaches no console unescaped through %s, relayed lines, errors and progress', async (_what, READABLE, lines) => {
-    // No half of a pair: an argument cannot hold one.
-    const text = HOSTILE.slice(0, -1);
-    const env = { PATH: process.env['PATH'], READABLE };
-    const { stdout, stderr } = await run(process.execPath, [logging.file, text], { env });
-    expect(stdout + stderr).not.toMatch(UNSAFE);
-    expect(stdout).toContain('\\u009b31m');
-    expect(stderr).toContain('\\u009b31m');
-    // One for each way; what was relayed raw had one line end.
-    expect(stdout.trimEnd().split('\n')).toHaveLength(lines);
-  });
+  ])(
+    'reaches no console unescaped through %s, relayed lines, errors and progress',
+    async (_what, READABLE, lines) => {
+      // No half of a pair: an argument cannot hold one.
+      const text = HOSTILE.slice(0, -1);
+      const env = { PATH: process.env['PATH'], READABLE };
+      const { stdout, stderr } = await run(process.execPath, [logging.file, text], { env });
+      expect(stdout + stderr).not.toMatch(UNSAFE);
+      expect(stdout).toContain('\\u009b31m');
+      expect(stderr).toContain('\\u009b31m');
+      // One for each way; what was relayed raw had one line end.
+      expect(stdout.trimEnd().split('\n')).toHaveLength(lines);
+    },
+  );
 
-  it.each(['1', '2'])('reaches no console unescaped through the log line of a request (%s workers)', async (WEB_CONCURRENCY) => {
-    program = new Program({
-      file: service.file,
-      cwd: directory,
-      env: { PREFECT_API_URL: 'http://127.0.0.1:1/api', WEB_CONCURRENCY },
-    });
-    const [listening] = await program.logged('listening');
-    // As bytes, which Node reads as Latin-1: C1 is what comes of many a UTF-8 text, too.
-    const org = 'acme\u009b31m';
-    request(`${String(listening!['url'])}/healthz`, { headers: { 'x-ddp-org': org } })
-      .on('response', (reply) => reply.resume())
-      .end();
-    const [line] = await program.logged('request');
-    expect(line!['org']).toBe(org);
-    expect(program.output).not.toMatch(UNSAFE);
-    expect(program.output).toContain('acme\\u009b31m');
-  });
+  it.each(['1', '2'])(
+    'reaches no console unescaped through the log line of a request (%s workers)',
+    async (WEB_CONCURRENCY) => {
+      program = new Program({
+        file: service.file,
+        cwd: directory,
+        env: { PREFECT_API_URL: 'http://127.0.0.1:1/api', WEB_CONCURRENCY },
+      });
+      const [listening] = await program.logged('listening');
+      // As bytes, which Node reads as Latin-1: C1 is what comes of many a UTF-8 text, too.
+      const org = 'acme\u009b31m';
+      request(`${String(listening!['url'])}/healthz`, { headers: { 'x-ddp-org': org } })
+        .on('response', (reply) => reply.resume())
+        .end();
+      const [line] = await program.logged('request');
+      expect(line!['org']).toBe(org);
+      expect(program.output).not.toMatch(UNSAFE);
+      expect(program.output).toContain('acme\\u009b31m');
+    },
+  );
 
-  it.each(['1', '2'])('reaches no console unescaped through an uncaught error (%s workers)', async (WEB_CONCURRENCY) => {
-    const crash = join(directory, 'crash.mjs');
-    const text = JSON.stringify(HOSTILE);
-    writeFileSync(
-      crash,
-      `import cluster from 'node:cluster';
+  it.each(['1', '2'])(
+    'reaches no console unescaped through an uncaught error (%s workers)',
+    async (WEB_CONCURRENCY) => {
+      const crash = join(directory, 'crash.mjs');
+      const text = JSON.stringify(HOSTILE);
+      writeFileSync(
+        crash,
+        `import cluster from 'node:cluster';
       if (cluster.isWorker || process.env.WEB_CONCURRENCY === '1')
         setTimeout(() => { throw new Error(${text}); }, 500);`,
-    );
-    program = new Program({
-      file: service.file,
-      cwd: directory,
-      env: { PREFECT_API_URL: 'http://127.0.0.1:1/api', WEB_CONCURRENCY, NODE_OPTIONS: `--import ${crash}` },
-    });
-    await expect.poll(() => program!.complaints, { timeout: 30_000 }).toContain('\\u009b31m');
-    expect(program.complaints).not.toMatch(UNSAFE);
-    expect(program.complaints).toMatch(/^Uncaught Error: /m);
-    if (WEB_CONCURRENCY === '1') expect(await program.closed).toEqual([1, null]);
-  });
+      );
+      program = new Program({
+        file: service.file,
+        cwd: directory,
+        env: {
+          PREFECT_API_URL: 'http://127.0.0.1:1/api',
+          WEB_CONCURRENCY,
+          NODE_OPTIONS: `--import ${crash}`,
+        },
+      });
+      await expect.poll(() => program!.complaints, { timeout: 30_000 }).toContain('\\u009b31m');
+      expect(program.complaints).not.toMatch(UNSAFE);
+      expect(program.complaints).toMatch(/^Uncaught Error: /m);
+      if (WEB_CONCURRENCY === '1') expect(await program.closed).toEqual([1, null]);
+    },
+  );
 
   it('reaches no console unescaped through the error of a command', async () => {
     const failed = run(process.execPath, [service.file, `--${HOSTILE.slice(0, -1)}`]);
