@@ -86,7 +86,7 @@ describe('What is repeated', () => {
   });
 
   it.each([400, 401, 403, 404, 409, 422, 500])('not a read after %d', async (status) => {
-    failFirst(1, { status, body: '{}' });
+    failFirst(1, { status, body: '{"detail":"no"}' });
     expect((await poll()).status).not.toBe(200);
     expect(c.mock!.calls).toHaveLength(1);
   });

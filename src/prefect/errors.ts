@@ -1,8 +1,8 @@
 export type UpstreamFailure =
   | 'unreachable' // no connection, or it broke before a reply was there
   | 'timeout' // the deadline of the host's request passed
-  | 'status' // a reply, but a bad one
-  | 'shape' // a 2xx that is not what Prefect sends there
+  | 'status' // a reply, but a bad one; a 4xx only if Prefect itself wrote it, or if its status says enough (401, 403, 429)
+  | 'shape' // a reply that is not Prefect's, whatever its status
   | 'overloaded' // too many calls of ours are waiting already
   | 'breaker'; // the orchestrator failed too often in a row: not asked at all
 
@@ -12,6 +12,8 @@ export interface UpstreamErrorDetails {
   text?: string;
   /** What the orchestrator says was wrong, without its echo of the request. */
   explanation?: unknown;
+  /** The body was somebody else's: a gateway's 503 says nothing about what Prefect did. */
+  isForeign?: boolean;
   retryAfterSeconds?: number | undefined;
   /** False where the request certainly never left: then even an unsafe call may be repeated. */
   sent?: boolean;
@@ -33,15 +35,21 @@ export class UpstreamError extends Error {
     return this.details.status;
   }
 
-  /** The orchestrator itself says that the thing does not exist. */
-  get isNotFound(): boolean {
-    return this.status === 404;
+  /** Whether Prefect itself answered with this status; a page of something in between does not count. */
+  answered(status: number): boolean {
+    return this.failure === 'status' && this.status === status && this.details.isForeign !== true;
   }
 
+  /** Prefect itself says that the thing does not exist. */
+  get isNotFound(): boolean {
+    return this.answered(404);
+  }
+
+  /** Prefect itself says that it conflicts with something that exists. */
   get isConflict(): boolean {
-    return this.status === 409;
+    return this.answered(409);
   }
 }
 
-/** A 2xx whose body is not what Prefect sends on that route. */
+/** A 2xx that is not what Prefect sends on that route. */
 export class ShapeError extends Error {}

@@ -4,6 +4,8 @@ import { UpstreamError } from './errors.js';
 export interface RawReply {
   status: number;
   text: string;
+  /** Of a reply that is no 2xx. */
+  contentType: string | undefined;
   retryAfter: string | undefined;
 }
 
@@ -29,7 +31,7 @@ export function exchange(
       else reject(tooLate);
     }, deadline - Date.now());
 
-    const reply: RawReply = { status: 0, text: '', retryAfter: undefined };
+    const reply: RawReply = { status: 0, text: '', contentType: undefined, retryAfter: undefined };
     const chunks: Buffer[] = [];
     pool.dispatch(options, {
       onRequestStart: (controller) => {
@@ -37,9 +39,10 @@ export function exchange(
         if (isLate) controller.abort(new UpstreamError('timeout'));
       },
       onResponseStart: (_controller, status, headers) => {
-        const retryAfter = headers['retry-after'];
         reply.status = status;
-        if (typeof retryAfter === 'string') reply.retryAfter = retryAfter;
+        if (status < 300) return;
+        reply.contentType = oneValue(headers['content-type']);
+        reply.retryAfter = oneValue(headers['retry-after']);
       },
       onResponseData: (_controller, chunk) => {
         chunks.push(chunk);
@@ -55,6 +58,10 @@ export function exchange(
       },
     });
   });
+}
+
+function oneValue(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : undefined;
 }
 
 const NEVER_SENT = new Set([

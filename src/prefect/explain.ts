@@ -1,35 +1,16 @@
 import { z } from 'zod';
-import { jsonOrText } from '../json.js';
-
-const problem = z.object({
-  loc: z.array(z.union([z.string(), z.number()])).optional(),
-  msg: z.string(),
-  type: z.string().optional(),
-});
-const errorBody = z.object({
-  detail: z.unknown().optional(),
-  exception_message: z.string().optional(),
-  exception_detail: z.unknown().optional(),
-});
+import type { PrefectSaid, Problem } from './error-body.js';
 
 const ownValues = z.object({ parameters: z.unknown(), data: z.unknown() }).partial();
 
 /**
- * What the orchestrator said about an error, fit to be passed on: its `detail`, or message and list of problems.
- * Prefect echoes the request (`request_body`, `input`, values inside messages): none of it comes through.
- * @returns undefined where it said nothing usable (a login page, a cut reply)
+ * What Prefect said about an error, fit to be passed on: its sentence, or its list of problems. Prefect echoes the
+ * request (`request_body`, `input`, values inside messages): none of it comes through.
  */
-export function explain(text: string, requestBody?: unknown): unknown {
-  const body = errorBody.safeParse(jsonOrText(text));
-  if (!body.success) return undefined;
+export function explain(said: PrefectSaid, requestBody?: unknown): string | Problem[] {
   const hide = hider(requestBody);
-  const { detail, exception_message, exception_detail } = body.data;
-  if (typeof detail === 'string') return hide(detail);
-  const problems = z.array(problem).safeParse(exception_detail ?? detail);
-  if (problems.success) {
-    return problems.data.map(({ loc, msg, type }) => ({ loc, msg: hide(msg), type }));
-  }
-  return exception_message === undefined ? undefined : hide(exception_message);
+  if (typeof said === 'string') return hide(said);
+  return said.map(({ loc, msg, type }) => ({ loc, msg: hide(msg), type }));
 }
 
 /** Replaces the host's own values (parameters, block data) that show up in a text: a refused secret is not repeated. */

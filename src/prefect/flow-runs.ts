@@ -85,7 +85,7 @@ export function readTexts(api: PrefectSession, ids: readonly string[]): Promise<
     parse: (text) => {
       const runs = new Map<string, string>();
       for (const run of splitObjects(text)) {
-        const id = RUN_ID.exec(run)?.[1];
+        const id = RUN_ID.exec(run)?.[1] ?? withId.safeParse(parsePlainJson(run)).data?.id;
         if (id === undefined) throw new ShapeError('no run');
         runs.set(id, run);
       }
@@ -94,7 +94,7 @@ export function readTexts(api: PrefectSession, ids: readonly string[]): Promise<
   });
 }
 
-/** Prefect's runs begin with their id. */
+/** Prefect's runs begin with their id; what does not is parsed. */
 const RUN_ID = /^\{"id":"([0-9a-f-]{36})",/;
 
 /** `GET /flow_runs/{id}`: the run with all its keys. */

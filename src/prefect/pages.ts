@@ -84,7 +84,7 @@ function pageBounds(
 
 /** Operators can lower the limit (PREFECT_SERVER_API_DEFAULT_LIMIT); the 422 says to what. */
 function smallerLimit(error: unknown): number | undefined {
-  if (!(error instanceof UpstreamError) || error.status !== 422) return undefined;
+  if (!(error instanceof UpstreamError && error.answered(422))) return undefined;
   const found = /less than or equal to (\d+)/.exec(JSON.stringify(error.details.explanation ?? ''));
   return found ? Number(found[1]) : undefined;
 }

@@ -23,9 +23,9 @@ export const plain = <S extends z.ZodType>(schema: S): Parser<z.input<S>> => che
 /** For replies of which a host's own values (parameters) are passed on: numbers stay as they were written. */
 export const exact = <S extends z.ZodType>(schema: S): Parser<z.input<S>> => checked(schema, parseJson);
 
-/** For replies without a body (204): a login page in its place is no success. */
-export const nothing: Parser<undefined> = (text) => {
-  if (text !== '') throw new ShapeError('a body where none belongs');
+/** For replies without a body: Prefect's are a 204. An empty page of something in between is no success. */
+export const nothing = (_text: string, status: number): undefined => {
+  if (status !== 204) throw new ShapeError('not the 204 that belongs here');
   return undefined;
 };
 

@@ -79,8 +79,7 @@ export async function lastHeartbeats(api: PrefectSession, flowRunId: string): Pr
 
 function orNull<T>(read: Promise<T>): Promise<T | null> {
   return read.catch((error: unknown) => {
-    // The 404 page of something in between says nothing.
-    if (error instanceof UpstreamError && error.failure === 'status' && error.isNotFound) return null;
+    if (error instanceof UpstreamError && error.isNotFound) return null;
     throw error;
   });
 }

@@ -21,8 +21,8 @@ export function shouldRetry(error: UpstreamError, retry: RetryClass): boolean {
   if (error.failure !== 'status' || error.status === undefined) return false;
   // 429: it was not even looked at.
   if (error.status === 429) return true;
-  // 503 is what SQLite's "database is locked" looks like: routine, and rolled back.
-  if (error.status === 503) return retry !== 'unsafe';
+  // 503 is what SQLite's "database is locked" looks like: routine, and rolled back. A gateway's own may come after the fact.
+  if (error.status === 503) return isRepeatable || (retry === 'create' && error.answered(503));
   // 500 is a bug that the same request meets again; 502 and 504 come from something in between.
   return isRepeatable && (error.status === 502 || error.status === 504);
 }

@@ -64,7 +64,7 @@ export async function statesOf(
   try {
     return { rows: await api.get(path`/flow_runs/${flowRunId}/graph`, { retry: 'read', parse: taskStates }) };
   } catch (error) {
-    if (!(error instanceof UpstreamError && error.status === 500)) throw error;
+    if (!(error instanceof UpstreamError && error.answered(500))) throw error;
   }
   return pages(api, size, { task_runs: { flow_run_id: { any_: [flowRunId] } } }, taskStates, ceiling);
 }

@@ -1,15 +1,15 @@
 import { Pool } from 'undici';
-import { z } from 'zod';
 import { Admission, NotAdmitted, type Priority } from '../admission.js';
-import { JsonSyntaxError, jsonOrText, stringifyJson } from '../json.js';
+import { JsonSyntaxError, stringifyJson } from '../json.js';
 import { serverOf, type Span, type SpanAbout } from '../telemetry/tracing.js';
 import { Breaker } from './breaker.js';
 import { CsrfToken } from './csrf.js';
+import { prefectSaid } from './error-body.js';
 import { ShapeError, UpstreamError } from './errors.js';
 import { exchange, type RawReply } from './exchange.js';
-import { explain } from './explain.js';
 import { path, type ApiPath } from './path.js';
-import { parseRetryAfter, type RetryClass } from './retry.js';
+import { replyError } from './reply-error.js';
+import type { RetryClass } from './retry.js';
 
 export interface TransportOptions {
   /** The orchestrator's API root, ending in `/api`, without a slash after it. */
@@ -35,8 +35,8 @@ export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
 export interface Call<T> {
   body?: unknown;
-  /** Turns the text of a 2xx into the result; throws ShapeError or JsonSyntaxError for what Prefect would not send. */
-  parse: (text: string) => T;
+  /** Turns a 2xx into the result; throws ShapeError or JsonSyntaxError for what Prefect would not send. */
+  parse: (text: string, status: number) => T;
 }
 
 export interface TransportNumbers {
@@ -145,24 +145,18 @@ export class Transport {
     if (isWrite && this.csrf.isStale) await this.refreshCsrf(errand);
     const body = options.body === undefined ? null : stringifyJson(options.body);
     let reply = await this.request(method, path, body, errand);
-    if (reply.status === 403 && isWrite && (await this.refreshCsrf(errand))) {
+    if (reply.status === 403 && isWrite && prefectSaid(reply) && (await this.refreshCsrf(errand))) {
       reply = await this.request(method, path, body, errand);
     }
     if (reply.status >= 200 && reply.status < 300) {
       try {
-        return options.parse(reply.text);
+        return options.parse(reply.text, reply.status);
       } catch (error) {
         if (!(error instanceof ShapeError || error instanceof JsonSyntaxError)) throw error;
         throw new UpstreamError('shape', { status: reply.status, cause: error });
       }
     }
-    if (isSomeoneElses(reply)) throw new UpstreamError('shape', { status: reply.status });
-    throw new UpstreamError('status', {
-      status: reply.status,
-      text: reply.text,
-      explanation: explain(reply.text, options.body),
-      retryAfterSeconds: parseRetryAfter(reply.retryAfter),
-    });
+    throw replyError(reply, options.body);
   }
 
   private refreshCsrf(errand: Errand): Promise<boolean> {
@@ -211,19 +205,6 @@ function authorization({ apiKey, authString }: TransportOptions): Record<string,
   if (authString) return { authorization: `Basic ${Buffer.from(authString).toString('base64')}` };
   return {};
 }
-
-/**
- * A 4xx that Prefect did not write: the 404 page of an ingress without a backend, or of a server whose API is under
- * another path (`Not Found` is FastAPI's word for an unknown route; Prefect names the thing that it did not find).
- * Passed on, it would make hosts delete their rows.
- */
-function isSomeoneElses({ status, text }: { status: number; text: string }): boolean {
-  if (![400, 404, 409, 422].includes(status)) return false;
-  const body = errorBody.safeParse(jsonOrText(text));
-  return !body.success || (status === 404 && body.data.detail === 'Not Found');
-}
-
-const errorBody = z.object({ detail: z.unknown() }).partial();
 
 /** SQLite has one writer: a 503 says that another one writes. Many writes at once get many of them, and nothing is down. */
 function isLocked(error: unknown, retry: RetryClass): boolean {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { PrefectSession } from './client.js';
 import { UpstreamError } from './errors.js';
-import { plain, withId } from './parse.js';
+import { nothing, plain, withId } from './parse.js';
 import { path } from './path.js';
 
 const variable = plain(z.object({ value: z.unknown() }));
@@ -22,7 +22,7 @@ export async function write(api: PrefectSession, name: string, value: unknown): 
     api.patch(path`/variables/name/${name}`, {
       body: { value },
       retry: 'idempotent',
-      parse: () => undefined,
+      parse: nothing,
     });
   try {
     await update();

@@ -167,10 +167,9 @@ class Poll {
   }
 }
 
-/** One run that the orchestrator cannot show, or a page limit that an operator lowered, fails a list, not a run. */
+/** One run that Prefect cannot show (500), or a page limit that an operator lowered (422), fails a list, not a run. */
 function isAboutTheList(error: unknown): boolean {
-  const status = error instanceof UpstreamError ? error.status : undefined;
-  return status !== undefined && status !== 503 && status !== 429;
+  return error instanceof UpstreamError && (error.answered(500) || error.answered(422));
 }
 
 function remove(list: Poll[], poll: Poll): void {

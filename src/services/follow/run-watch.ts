@@ -227,9 +227,9 @@ export class RunWatch {
   }
 }
 
-/** Whether a failure says that there is no such run. The 404 page of something in between does not. */
+/** Whether a failure says that there is no such run. */
 export function isGone(failure: Error): boolean {
-  return failure instanceof UpstreamError && failure.failure === 'status' && failure.isNotFound;
+  return failure instanceof UpstreamError && failure.isNotFound;
 }
 
 function knownOf(text: string): Known {

@@ -63,7 +63,7 @@ async function readRange(
     const rows = await listEnded(session(), size, { from, until, offset, limit });
     return { rows, read: rows.length, isFull: rows.length >= Math.min(limit, size.pageSize) };
   } catch (error) {
-    if (!(error instanceof UpstreamError && error.status === 500)) throw error;
+    if (!(error instanceof UpstreamError && error.answered(500))) throw error;
     if (limit === 1) {
       options.onUnreadable(options.until);
       return { rows: [], read: 1, isFull: true };

@@ -100,7 +100,7 @@ export class MemoryOrchestrator {
     await Promise.resolve();
     if (fate === 'killed after') return die(life);
     if (fate === 'lost reply') throw new UpstreamError('unreachable');
-    return parse(text);
+    return parse(text, text === '' ? 204 : 200);
   }
 
   private fateOf(kind: string): CallFate | 'well' | undefined {
