@@ -4,7 +4,7 @@ import type { Priority } from '../admission.js';
 import { UpstreamError } from './errors.js';
 import { nothing } from './parse.js';
 import type { ApiPath } from './path.js';
-import { retryDelay, shouldRetry, type RetryClass } from './retry.js';
+import { mayHaveHappened, retryDelay, shouldRetry, type RetryClass } from './retry.js';
 import type { Span, Tracing } from '../telemetry/tracing.js';
 import {
   Transport,
@@ -119,11 +119,11 @@ class Session implements PrefectSession {
   }
 
   async delete(path: ApiPath): Promise<void> {
-    let attempts = 0;
+    let mayBeDone = false;
     const options = { parse: nothing, retry: 'idempotent' as const };
-    await this.call('DELETE', path, options, () => (attempts += 1)).catch((error: unknown) => {
-      // The first attempt may have deleted it before its reply was lost.
-      if (!(attempts > 1 && error instanceof UpstreamError && error.isNotFound)) throw error;
+    const onRepeat = (failed: UpstreamError) => (mayBeDone ||= mayHaveHappened(failed));
+    await this.call('DELETE', path, options, onRepeat).catch((error: unknown) => {
+      if (!(mayBeDone && error instanceof UpstreamError && error.isNotFound)) throw error;
     });
   }
 
@@ -131,10 +131,9 @@ class Session implements PrefectSession {
     method: Method,
     path: ApiPath,
     options: CallOptions<T>,
-    onAttempt?: () => void,
+    onRepeat?: (failed: UpstreamError) => void,
   ): Promise<T> {
     for (let attempt = 0; ; attempt += 1) {
-      onAttempt?.();
       try {
         return await this.send(method, path, options, attempt);
       } catch (error) {
@@ -142,6 +141,7 @@ class Session implements PrefectSession {
         const delay = retryDelay(error, attempt, this.options.retryDelaySeconds) * 1000;
         if (Date.now() + delay >= this.errand.deadline) throw error;
         this.retries += 1;
+        onRepeat?.(error);
         await sleep(delay);
       }
     }

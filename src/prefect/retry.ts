@@ -28,6 +28,15 @@ export function shouldRetry(error: UpstreamError, retry: RetryClass): boolean {
 }
 
 /**
+ * Whether a call that failed may have been executed all the same: only its reply was lost, on the way or in a gateway.
+ * After one of these a deletion that finds nothing has done its work; after a 503 or a 429 it has not.
+ */
+export function mayHaveHappened({ failure, status, details }: UpstreamError): boolean {
+  if (failure === 'unreachable' || failure === 'timeout') return details.sent !== false;
+  return failure === 'status' && (status === 502 || status === 504);
+}
+
+/**
  * Seconds to wait before the next attempt: exponential with full jitter, and not before what the orchestrator asked for.
  * @param attempt 0 for the first repetition
  */
