@@ -9,7 +9,9 @@ from secret_blocks import read_block
 from task_failed import TaskFailed
 
 SYNC, CLEAR, UPDATE_SCHEMA = "airbyte-sync", "airbyte-clear", "update-schema"
-SLUGS = (SYNC, CLEAR, UPDATE_SCHEMA)
+# Airbyte's earlier word for a clear: hosts still have tasks of that slug.
+RESET = "airbyte-reset"
+SLUGS = (SYNC, CLEAR, RESET, UPDATE_SCHEMA)
 # Seconds; for one request, not for a job.
 REQUEST_TIMEOUT = 15.0
 # Airbyte asks the source before it answers.

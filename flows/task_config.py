@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from airbyte_tasks import CLEAR, RESET
 from airbyte_tasks import SLUGS as AIRBYTE_SLUGS
 
 SHELL = "Shell Operation"
@@ -14,6 +15,7 @@ TYPES = (SHELL, DBT, AIRBYTE)
 def ordered_tasks(config: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the tasks of `config` by `seq` (equal ones as they came), leaving `config` as it is.
 
+    The slug `airbyte-reset` is returned as `airbyte-clear`, which is what Airbyte calls it today.
     Raises ValueError that names every fault, by place and never by value: values may be secrets.
     """
     tasks = config.get("tasks")
@@ -22,7 +24,13 @@ def ordered_tasks(config: dict[str, Any]) -> list[dict[str, Any]]:
     faults = [f"tasks[{index}]: {fault}" for index, task in enumerate(tasks) for fault in _faults(task)]
     if faults:
         raise ValueError("config is not valid: " + "; ".join(faults))
-    return sorted(tasks, key=lambda task: task["seq"])
+    return [_by_new_name(task) for task in sorted(tasks, key=lambda task: task["seq"])]
+
+
+def _by_new_name(task: dict[str, Any]) -> dict[str, Any]:
+    if task["type"] == AIRBYTE and task["slug"] == RESET:
+        return {**task, "slug": CLEAR}
+    return task
 
 
 def _faults(task: Any) -> Iterator[str]:

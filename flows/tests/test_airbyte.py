@@ -72,11 +72,15 @@ def test_tasks_are_runs_as_hosts_know_them(airbyte: AirbyteFake, client: SyncPre
         airbyte_task("airbyte-clear", seq=2),
         airbyte_task("airbyte-clear", streams=[{"streamName": "a", "streamNamespace": None}], seq=3),
         airbyte_task("update-schema", catalog_diff={}, seq=4),
+        airbyte_task("airbyte-reset", seq=5),
+        airbyte_task("airbyte-reset", streams=[{"streamName": "a"}], seq=6),
     )
     assert state.is_completed(), state.message
-    names = ["airbyte-sync-trigger", "airbyte-clear-trigger", "airbyte-clear-trigger", "airbyte-update-schema-trigger"]
+    clear = "airbyte-clear-trigger"
+    names = ["airbyte-sync-trigger", clear, clear, "airbyte-update-schema-trigger", clear, clear]
     assert subflows(client, state) == [(name, "Completed") for name in names]
     inner = ["airbyte-sync", "airbyte-clear", "airbyte-clear-streams", "airbyte-update-schema"]
+    inner += ["airbyte-clear", "airbyte-clear-streams"]
     assert [name for name, _ in subflows(client, state, depth=2)] == inner
 
 

@@ -4,7 +4,7 @@ import { isWholeObject, parsePlainJson, splitObjects } from '../json.js';
 import type { PrefectSession } from './client.js';
 import { ShapeError } from './errors.js';
 import { readPages, type PageSize, type Rows } from './pages.js';
-import { anyNumber, exact, plain, rowCount } from './parse.js';
+import { anyNumber, exact, nothing, plain, rowCount } from './parse.js';
 import { path } from './path.js';
 import { setState, type NewState } from './states.js';
 
@@ -26,6 +26,8 @@ export const flowRun = z.looseObject({
   work_queue_name: z.string().nullish(),
   work_pool_name: z.string().nullish(),
   parameters: z.record(z.string(), z.unknown()),
+  infrastructure_pid: z.string().nullish(),
+  empirical_policy: z.looseObject({ retry_type: z.string().nullish() }).nullish(),
 });
 const exactRuns = exact(z.array(flowRun));
 const plainRuns = plain(z.array(flowRun));
@@ -152,6 +154,12 @@ export function changeState(
   orElse?: string,
 ): Promise<void> {
   return setState(api, path`/flow_runs/${id}/set_state`, newState, force, orElse);
+}
+
+/** `PATCH /flow_runs/{id}`: forgets the process that a run had. Prefect cancels a scheduled run without one at once. */
+export async function forgetProcess(api: PrefectSession, id: string): Promise<void> {
+  const body = { infrastructure_pid: null };
+  await api.patch(path`/flow_runs/${id}`, { body, retry: 'idempotent', parse: nothing });
 }
 
 /** `GET /flow_runs/{id}/graph-v2`: the nodes of one level, each with its children. */

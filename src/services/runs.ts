@@ -179,7 +179,8 @@ export async function scheduleRetry(api: PrefectSession, id: string, scheduledTi
 }
 
 /**
- * Cancels a run that has not started.
+ * Cancels a run that has not started, or that waits for another attempt. One that is scheduled is CANCELLED at once; one
+ * that is pending may have a process, which its worker ends.
  * @throws AppError 400 where it runs or is over, or where the orchestrator does not accept it any more
  */
 export async function cancelQueued(
@@ -192,6 +193,11 @@ export async function cancelQueued(
     new AppError('bad_request', 'failed to cancel the queued manual job', options);
   const run = await flowRuns.read(api, id);
   if (!QUEUED.includes(run.state_type ?? '')) throw refused();
+  // The process of an earlier attempt: Prefect would have it ended first, which no worker does any more, and the run would
+  // be CANCELLING for 300 s. Not a run that Prefect's own retry holds: its process lives, and waits for its next attempt.
+  const isHeld = run.empirical_policy?.retry_type === 'in_process';
+  if (run.state_type === 'SCHEDULED' && run.infrastructure_pid && !isHeld)
+    await flowRuns.forgetProcess(api, id);
   try {
     await flowRuns.changeState(api, id, state, force, 'CANCELLED');
   } catch (error) {

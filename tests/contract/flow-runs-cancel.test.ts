@@ -27,6 +27,43 @@ describe('POST /proxy/flow_runs/{id}/set_state', () => {
     });
   });
 
+  /** A run whose process failed, as a worker leaves it. */
+  const failed = async () => {
+    const id = await c.seed.flowRun({ deploymentId: await c.seed.deployment(), states: [RUNNING] });
+    await c.seed.call('PATCH', `/flow_runs/${id}`, { infrastructure_pid: 'a-host:4711' });
+    await c.seed.setState('flow_runs', id, FAILED);
+    return id;
+  };
+
+  it('cancels a run that waits for its retry at once, although it had a process before', async () => {
+    const id = await failed();
+    expect((await c.host.post(`/proxy/flow_runs/${id}/retry`, { minutes: 10 })).status).toBe(200);
+    expect(await read(id)).toMatchObject({ state_name: 'AwaitingRetry', infrastructure_pid: 'a-host:4711' });
+    expect((await cancel(id)).text).toBe('{"success":1}');
+    expect(await read(id)).toMatchObject({ state_type: 'CANCELLED', state_name: 'Cancelled' });
+  });
+
+  it('cancels a run at once that is late with its retry', async () => {
+    const id = await failed();
+    const due = { scheduled_time: '2026-03-01T00:00:00Z' };
+    await c.seed.setState('flow_runs', id, { type: 'SCHEDULED', name: 'Late', state_details: due });
+    expect((await cancel(id)).text).toBe('{"success":1}');
+    expect(await read(id)).toMatchObject({ state_type: 'CANCELLED' });
+  });
+
+  it("asks for the end of a run that Prefect's own retry holds: its process waits for the next attempt", async () => {
+    const flow = { flow_id: await c.seed.flow(), empirical_policy: { retries: 1, retry_delay: 600 } };
+    const { id } = (await c.seed.call('POST', '/flow_runs/', { ...flow, state: RUNNING })) as { id: string };
+    await c.seed.call('PATCH', `/flow_runs/${id}`, { infrastructure_pid: 'a-host:4711' });
+    await c.seed.call('POST', `/flow_runs/${id}/set_state`, { state: FAILED });
+    expect(await read(id)).toMatchObject({
+      state_name: 'AwaitingRetry',
+      empirical_policy: { retry_type: 'in_process' },
+    });
+    expect((await cancel(id)).text).toBe('{"success":1}');
+    expect(await read(id)).toMatchObject({ state_type: 'CANCELLING', infrastructure_pid: 'a-host:4711' });
+  });
+
   it('asks for the end of a run that is pending, which may have a process already', async () => {
     const id = await c.seed.flowRun({ state: { type: 'PENDING', name: 'Pending' } });
     expect((await cancel(id)).text).toBe('{"success":1}');

@@ -102,12 +102,13 @@ export function flowRunRoutes(state: State): Route[] {
     }),
     route('patch', '/flow_runs/:id', async (call) => {
       const wanted = await call.read(update);
+      const given = await call.raw();
       const run = read(call.params['id']);
       run.name = wanted.name ?? run.name;
       run.parameters = wanted.parameters ?? run.parameters;
       run.tags = wanted.tags ?? run.tags;
       if (wanted.empirical_policy !== null) run.policy = newPolicy(wanted.empirical_policy);
-      run.infrastructurePid = wanted.infrastructure_pid ?? run.infrastructurePid;
+      if (isObj(given) && 'infrastructure_pid' in given) run.infrastructurePid = wanted.infrastructure_pid;
       run.updated = nowMillis();
       return noContent();
     }),
