@@ -116,7 +116,10 @@ const environment = z.object({
   FLOWS_ENTRYPOINT: z
     .string()
     .regex(/^[^:]+:[A-Za-z_]\w*$/, 'must look like file.py:flow_function')
-    .default('pipeline.py:deployment_schedule_flow_v5'),
+    .optional(),
+  FLOWS_DIRECTORY: text
+    .refine(isBelow, 'must be a folder of the repository, e.g. flows: without .. and without a / before it')
+    .optional(),
 });
 
 export type Config = Readonly<z.infer<typeof environment>>;
@@ -233,6 +236,11 @@ function isDsn(url: string): boolean {
   if (!URL.canParse(url)) return true;
   const { username, pathname } = new URL(url);
   return /^\w+$/.test(username) && /\/\d+$/.test(pathname);
+}
+
+/** A relative path that does not lead out of where it begins. */
+function isBelow(path: string): boolean {
+  return !/^\/|[:\\\0]/.test(path) && !path.split('/').includes('..');
 }
 
 function withoutTrailingSlash(url: string): string {

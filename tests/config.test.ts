@@ -29,7 +29,8 @@ const DEFAULTS = {
   DEFAULT_WORK_QUEUE_NAME: 'ddp',
   FLOWS_GIT_URL: undefined,
   PREFECT_PROXY_GIT_BRANCH: 'main',
-  FLOWS_ENTRYPOINT: 'pipeline.py:deployment_schedule_flow_v5',
+  FLOWS_DIRECTORY: undefined,
+  FLOWS_ENTRYPOINT: undefined,
 };
 
 function problemsOf(env: Record<string, string>): string[] {
@@ -82,6 +83,9 @@ const WRONG: [string, string][] = [
   ['PREFECT_WORK_QUEUE1_CONCURRENCY_LIMIT', '0'],
   ['PREFECT_WORK_QUEUE2_CONCURRENCY_LIMIT', 'canary'],
   ['FLOWS_ENTRYPOINT', 'canary.py'],
+  ['FLOWS_DIRECTORY', '/canary'],
+  ['FLOWS_DIRECTORY', 'canary/../../flows'],
+  ['FLOWS_DIRECTORY', 'canary.py:flow'],
 ];
 
 describe('Configuration', () => {

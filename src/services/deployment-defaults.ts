@@ -1,14 +1,21 @@
+import { posix } from 'node:path';
 import parameterSchema from '../../flows/parameter-schema.json' with { type: 'json' };
 import type { Config } from '../config.js';
 import type { DeploymentDefaults } from './deployments.js';
 
+const PIPELINE = 'pipeline.py:deployment_schedule_flow_v5';
+
 /** What deployments made here have in common, from the configuration. */
 export function deploymentDefaults(config: Config): DeploymentDefaults {
-  const functionName = config.FLOWS_ENTRYPOINT.split(':')[1] ?? '';
+  const { FLOWS_ENTRYPOINT: givenEntrypoint, FLOWS_DIRECTORY: givenDirectory } = config;
+  const flowsDirectory = givenDirectory ?? posix.dirname(givenEntrypoint ?? PIPELINE);
+  const entrypoint = givenEntrypoint ?? posix.join(flowsDirectory, PIPELINE);
+  const functionName = entrypoint.split(':')[1] ?? '';
   return {
     // Prefect names a flow after its function, with dashes.
     flowName: functionName.replaceAll('_', '-'),
-    entrypoint: config.FLOWS_ENTRYPOINT,
+    entrypoint,
+    flowsDirectory,
     pullSteps: [pullStep(config)],
     parameterSchema,
     workPoolName: config.DEFAULT_WORK_POOL_NAME ?? 'default-agent-pool',

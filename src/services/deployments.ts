@@ -10,6 +10,8 @@ import type { ListLimits } from './rows.js';
 export interface DeploymentDefaults {
   flowName: string;
   entrypoint: string;
+  /** The folder of the flows that are ours, as entrypoints write it: from the root of the repository or of FLOWS_PATH. */
+  flowsDirectory: string;
   pullSteps: Record<string, unknown>[];
   parameterSchema: Record<string, unknown>;
   workPoolName: string;

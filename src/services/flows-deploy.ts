@@ -87,10 +87,10 @@ export async function deployExample(
 
 /** Everything but the schedule and the pause. */
 function wantedFields(config: Config, one: Example, options: ExampleOptions): DeploymentFields {
+  const { flowsDirectory, pullSteps } = deploymentDefaults(config);
   return {
-    // Beside the pipeline, wherever that is in a clone.
-    entrypoint: posix.join(posix.dirname(config.FLOWS_ENTRYPOINT), one.entrypoint),
-    pull_steps: deploymentDefaults(config).pullSteps,
+    entrypoint: posix.join(flowsDirectory, one.entrypoint),
+    pull_steps: pullSteps,
     description: one.description,
     parameters: one.parameters,
     parameter_openapi_schema: one.parameter_openapi_schema,

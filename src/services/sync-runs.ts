@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import parameterSchema from '../../flows/sync-runs-parameter-schema.json' with { type: 'json' };
@@ -22,7 +23,7 @@ export interface SyncRunsOptions {
   limits: ListLimits;
   watch: RunWatch;
   /** Where workers find the flows, and where runs go. */
-  defaults: Pick<DeploymentDefaults, 'pullSteps' | 'workPoolName' | 'workQueueName'>;
+  defaults: Pick<DeploymentDefaults, 'flowsDirectory' | 'pullSteps' | 'workPoolName' | 'workQueueName'>;
   timeoutSeconds: number;
   startTimeoutSeconds: number;
 }
@@ -138,13 +139,13 @@ export class SyncRuns {
 
   private async ensure(): Promise<string> {
     const api = this.options.client.session({ priority: 'high' });
-    const { pullSteps, workPoolName, workQueueName } = this.options.defaults;
+    const { flowsDirectory, pullSteps, workPoolName, workQueueName } = this.options.defaults;
     const flowId = await flows.ensure(api, FLOW_NAME);
     try {
       return await deployments.upsert(api, {
         name: NAME,
         flow_id: flowId,
-        entrypoint: ENTRYPOINT,
+        entrypoint: posix.join(flowsDirectory, ENTRYPOINT),
         pull_steps: pullSteps,
         parameter_openapi_schema: parameterSchema,
         enforce_parameter_schema: true,
