@@ -50,7 +50,8 @@ const COMMANDS: Record<WebhookCommand, (context: Context) => Promise<boolean>> =
     );
     if (isNotNeeded) {
       say('✓ no webhook is registered, and none is needed: the events websocket opens');
-      return true;
+      for (const { text } of problems) say(`✗ ${text}`);
+      return problems.length === 0;
     }
     say(`webhook              ${target?.url ?? 'not configured'}`);
     say(`block                ${block?.id ?? 'none'}`);

@@ -3,6 +3,7 @@ import { eventsConnection } from '../create-client.js';
 import * as blockDocuments from '../prefect/blocks.js';
 import type { BlockDocument } from '../prefect/blocks.js';
 import type { PrefectClient } from '../prefect/client.js';
+import { isLocalHost } from '../process/address.js';
 import { EventStream } from '../prefect/event-stream.js';
 import { pingReceiver } from './webhook-ping.js';
 import { CUSTOM_WEBHOOK, drift, WEBHOOK_NAME, webhookBlock } from './webhook-spec.js';
@@ -46,22 +47,23 @@ export async function webhookStatus(
   const block = blocks.find(isOurs);
   const own = await kind.own(block?.id);
   const trigger = own[0];
+  const madeByHand = await checkOthers(kind, blocks, {
+    own,
+    block,
+    target,
+    hostUrl: config.HOST_WEBHOOK_URL,
+  });
   if (config.WEBHOOK_AUTO_REGISTER === 'auto' && !block && !trigger) {
     const wrong = await eventsProblem(config);
     const isNotNeeded = wrong === undefined;
     if (wrong !== undefined) problems.push({ kind: 'events', text: wrong });
-    return { target, block, trigger, noun: kind.noun, isNotNeeded, problems: isNotNeeded ? [] : problems };
+    const shown = isNotNeeded ? madeByHand : [...problems, ...madeByHand];
+    return { target, block, trigger, noun: kind.noun, isNotNeeded, problems: shown };
   }
 
   checkBlock(problems, block, target);
   checkTrigger(problems, kind.noun, own);
-  const url = target?.url ?? urlOf(block);
-  const rivals = new Set(blocks.filter((one) => one !== block && same(urlOf(one), url)).map(({ id }) => id));
-  if (block) rivals.add(block.id);
-  for (const { id, name } of await kind.through(rivals)) {
-    if (own.some((one) => one.id === id)) continue;
-    problems.push({ kind: 'twice', text: `the ${kind.noun} ${name} (${id}) posts to the same URL` });
-  }
+  problems.push(...madeByHand);
   const wrong = target && (await pingReceiver(target));
   if (wrong) problems.push({ kind: 'unreachable', text: wrong });
   return { target, block, trigger, noun: kind.noun, isNotNeeded: false, problems };
@@ -92,6 +94,40 @@ async function eventsProblem(config: Config & { PREFECT_API_URL: string }): Prom
     clearTimeout(timer);
     events?.close();
   }
+}
+
+interface Ours {
+  own: Trigger[];
+  block: BlockDocument | undefined;
+  target: WebhookTarget | undefined;
+  hostUrl: string | undefined;
+}
+
+/**
+ * What others made that posts where ours does: each costs Prefect as much as ours, and says nothing new. What posts to
+ * the host itself is worse: it passes by everything that this service does about news that come twice.
+ */
+async function checkOthers(
+  kind: TriggerKind,
+  blocks: BlockDocument[],
+  { own, block, target, hostUrl }: Ours,
+): Promise<WebhookProblem[]> {
+  const posting = (url: string | undefined) =>
+    new Set(blocks.filter((one) => one !== block && same(urlOf(one), url)).map(({ id }) => id));
+  const toUs = posting(target?.url ?? urlOf(block));
+  if (block) toUs.add(block.id);
+  const toHost = posting(hostUrl);
+  for (const id of toUs) toHost.delete(id);
+  const problemOf = ({ id, name }: Trigger, where: string): WebhookProblem => ({
+    kind: 'twice',
+    text: `the ${kind.noun} ${name} (${id}) posts to ${where}`,
+  });
+  const others = (await kind.through(toUs)).filter(({ id }) => own.every((one) => one.id !== id));
+  const around = await kind.through(toHost);
+  return [
+    ...others.map((one) => problemOf(one, 'the same URL')),
+    ...around.map((one) => problemOf(one, 'HOST_WEBHOOK_URL itself: the host gets its news twice')),
+  ];
 }
 
 function targetOr(problems: WebhookProblem[], config: Config, facadeUrl: string): WebhookTarget | undefined {
@@ -141,9 +177,13 @@ function urlOf(block: BlockDocument | undefined): string | undefined {
   return typeof url === 'string' && URL.canParse(url) ? url : undefined;
 }
 
-/** Whether two URLs are one, but for the slash at the end. */
+/** Whether two URLs lead to one place: whatever follows the path, and whichever name of this machine they use. */
 function same(a: string | undefined, b: string | undefined): boolean {
   if (a === undefined || b === undefined) return false;
-  const plain = (url: string) => new URL(url).href.replace(/\/$/, '');
+  const plain = (text: string) => {
+    const { protocol, hostname, port, pathname } = new URL(text);
+    const name = isLocalHost(hostname.replace(/^\[(.*)\]$/, '$1')) ? 'localhost' : hostname;
+    return `${protocol}//${name}:${port}${pathname.replace(/\/$/, '')}`;
+  };
   return plain(a) === plain(b);
 }

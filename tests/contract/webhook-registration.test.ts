@@ -226,6 +226,61 @@ describe('What is there twice', () => {
     await c.seed.call('DELETE', `/block_documents/${made}`);
   });
 
+  /** A block of Prefect's type `webhook`, as people make it, and an automation that calls it. */
+  async function madeByHand(url: string) {
+    const name = c.seed.name('called');
+    const { id: type } = withId.parse(
+      await c.seed
+        .call('GET', '/block_types/slug/webhook')
+        .catch(() => c.seed.call('POST', '/block_types/', { name: 'Webhook', slug: 'webhook' })),
+    );
+    const fields = { block_type_slug: 'webhook', type: 'object', title: 'Webhook', properties: {} };
+    const wanted = { block_schemas: { block_type_id: { any_: [type] } } };
+    const [known] = z.array(withId).parse(await c.seed.call('POST', '/block_schemas/filter', wanted));
+    const schema =
+      known ?? withId.parse(await c.seed.call('POST', '/block_schemas/', { fields, block_type_id: type }));
+    const data = { url, method: 'POST' };
+    const document = { name, data, block_type_id: type, block_schema_id: schema.id };
+    const made = withId.parse(await c.seed.call('POST', '/block_documents/', document)).id;
+    const payload = '{"body": "Flow run {{ flow_run.name }} with id {{ flow_run.id }} entered state x"}';
+    const actions = [{ type: 'call-webhook', block_document_id: made, payload }];
+    const id = await automation(name, { actions });
+    return {
+      about: `the automation ${name} (${id}) posts to`,
+      remove: async () => {
+        await c.seed.call('DELETE', `/automations/${id}`);
+        await c.seed.call('DELETE', `/block_documents/${made}`);
+      },
+    };
+  }
+
+  it('is told of a webhook that is called by hand, by whichever name of this machine', async () => {
+    const { port } = new URL(receiver.url);
+    const { about, remove } = await madeByHand(`http://localhost:${port}/webhooks/v1/notification?from=here`);
+    expect(await problems()).toEqual([`${about} the same URL`]);
+    await remove();
+    expect(await problems()).toEqual([]);
+  });
+
+  it('is told of one that is all there is, although none is needed', async () => {
+    const { about, remove } = await madeByHand(`${receiver.url}/webhooks/v1/notification/`);
+    await removeWebhook(client);
+    const found = await status({ WEBHOOK_AUTO_REGISTER: 'auto' });
+    expect(found.isNotNeeded).toBe(true);
+    expect(found.problems).toEqual([{ kind: 'twice', text: `${about} the same URL` }]);
+    await remove();
+  });
+
+  it('is told of one that posts to the host itself', async () => {
+    const url = 'http://127.0.0.1:9/webhooks/v1/notification/';
+    const { about, remove } = await madeByHand(url);
+    expect(await problems()).toEqual([]);
+    expect(await problems({ HOST_WEBHOOK_URL: url })).toEqual([
+      `${about} HOST_WEBHOOK_URL itself: the host gets its news twice`,
+    ]);
+    await remove();
+  });
+
   it('is not what instances make that start at the same time', async () => {
     await removeWebhook(client);
     await Promise.all([ensure(), ensure(), ensure()]);
