@@ -10,6 +10,12 @@ import type { DeliveriesCommand } from './process/deliveries-command.js';
 const root = new URL('..', import.meta.url).pathname;
 guardStderr();
 
+const FACADE = [
+  '--url <url>',
+  'where the facade is, e.g. http://x:KEY@host:8080; by default the one that npm start runs in this folder, ' +
+    'or at PREFECT_PROXY_API_HOST if PREFECT_API_URL is set',
+] as const;
+
 const program = new Command('prefect-proxy')
   .description('A REST facade over the Prefect orchestrator')
   .showHelpAfterError()
@@ -42,15 +48,14 @@ program
 program
   .command('demo')
   .description('try a running facade: make, run, follow, read, delete')
-  .option(
-    '--url <url>',
-    'where the facade is, e.g. http://x:KEY@host:8080; the one started here last by default',
-  )
+  .option(...FACADE)
   .action(async ({ url }: { url?: string }) => {
     const config = await readConfig();
-    const { findFacade, runDemo } = await import('./demo.js');
+    const { findFacade } = await import('./commands/targets.js');
+    const { runDemo } = await import('./demo.js');
     const { say: write } = commandOutput();
-    const passed = await runDemo({ baseUrl: url ?? findFacade(root), apiKey: ownKey(config), write });
+    const baseUrl = url ?? findFacade(config, root);
+    const passed = await runDemo({ baseUrl, apiKey: ownKey(config), write });
     process.exitCode = passed ? 0 : 1;
   });
 
@@ -85,10 +90,6 @@ for (const [name, description] of [
 const deliveries = program
   .command('deliveries')
   .description('which ends of runs the host was told of by a running facade, and telling it again');
-const FACADE = [
-  '--url <url>',
-  'where the facade is, e.g. http://x:KEY@host:8080; the one started here last, or PREFECT_PROXY_API_HOST',
-] as const;
 const SINCE = 'ended then or later: 90s, 30m, 2h or 3d ago, or a time';
 const UNTIL = 'ended then or earlier; now by default';
 

@@ -1,16 +1,10 @@
 import { z } from 'zod';
 import { DemoError, Facade } from './demo/facade.js';
 import { story, type Step, type StoryOptions, type Undo } from './demo/story.js';
-import { recordedFacade } from './process/local-stack.js';
 
 export interface DemoOptions extends StoryOptions {
   baseUrl: string;
   apiKey?: string | undefined;
-}
-
-/** Where the facade of this project listens: as its last start noted, else the default. */
-export function findFacade(root: string): string {
-  return recordedFacade(root) ?? 'http://127.0.0.1:8080';
 }
 
 /**

@@ -1,11 +1,10 @@
 import type { z } from 'zod';
+import { findFacade } from '../commands/targets.js';
 import type { Config } from '../config.js';
 import { deliveryList, recovered, replayed } from '../schemas/deliveries.js';
 import { toUtcTime } from '../schemas/time.js';
-import { urlOf } from './address.js';
 import { FacadeClient, FacadeError } from './deliveries/facade-client.js';
 import { bar, table, timeAgo } from './deliveries/text.js';
-import { recordedFacade } from './local-stack.js';
 
 /** What to do, as the command line says it: times as `2h` or as the routes take them. */
 export type DeliveriesCommand =
@@ -23,7 +22,7 @@ export interface DeliveriesOptions {
   config: Config;
   /** The project's root. */
   root: string;
-  /** Where the facade is; by default the one started here last, or where the configuration says. */
+  /** Where the facade is; if it is not given, see findFacade. */
   url?: string | undefined;
   apiKey?: string | undefined;
   say: (line: string) => void;
@@ -39,12 +38,16 @@ const ROWS = 200;
 /** What an empty line replaces is gone. */
 const NOTHING = '';
 
-/** Runs one of the commands against a running facade. @returns the exit code: 0 where all is well */
+/**
+ * Runs one of the commands against a running facade.
+ * @returns the exit code: 0 if all is well
+ * @throws NoTargetError
+ */
 export async function runDeliveriesCommand(
   command: DeliveriesCommand,
   options: DeliveriesOptions,
 ): Promise<number> {
-  const client = new FacadeClient(options.url ?? facadeUrl(options), options.apiKey);
+  const client = new FacadeClient(options.url ?? findFacade(options.config, options.root), options.apiKey);
   try {
     if (command.name === 'list') await list(client, command, options);
     else if (command.name === 'recover') await recover(client, command, options);
@@ -57,13 +60,6 @@ export async function runDeliveriesCommand(
   } finally {
     await client.close();
   }
-}
-
-/** A facade that listens everywhere is reached on loopback. */
-function facadeUrl({ config, root }: DeliveriesOptions): string {
-  const { PREFECT_PROXY_API_HOST: host, PREFECT_PROXY_API_PORT: port } = config;
-  const here = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
-  return (config.PREFECT_API_URL ? undefined : recordedFacade(root)) ?? urlOf({ host: here, port });
 }
 
 async function list(

@@ -1,3 +1,4 @@
+import { findTargets, type Targets } from '../commands/targets.js';
 import type { Config } from '../config.js';
 import { createClient } from '../create-client.js';
 import { UpstreamError } from '../prefect/errors.js';
@@ -10,8 +11,6 @@ import {
   type Example,
   type ExampleOptions,
 } from '../services/flows-deploy.js';
-import { localPaths } from './local/paths.js';
-import { listProcesses } from './local/processes.js';
 
 /** As the command line gives them. */
 export interface FlowsDeployFlags {
@@ -36,15 +35,17 @@ const MAX_INTERVAL = 366 * 86_400;
 class UsageError extends Error {}
 
 /**
- * Deploys the example flows at the orchestrator of the configuration, without one at that of the local stack that
- * runs here. One line for each deployment; the first that fails ends it. @returns the exit code
+ * Deploys the example flows at the Prefect server of the configuration; without one, at that of the local stack that
+ * runs here. Writes a line for each deployment and stops at the first that fails.
+ * @returns the exit code
+ * @throws NoTargetError
  */
 export async function runFlowsDeploy(flags: FlowsDeployFlags, command: CommandOptions): Promise<number> {
   const { config, root, say } = command;
   try {
     const chosen = chooseExamples(flags);
     const options = exampleOptions(flags, config);
-    return (await deployAll(apiUrlOf(config, root), chosen, options, command)) ? 0 : 1;
+    return (await deployAll(findTargets(config, root).config, chosen, options, say)) ? 0 : 1;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     say(`✗ ${error.message}`);
@@ -76,19 +77,19 @@ function exampleOptions({ interval, pool, queue, paused }: FlowsDeployFlags, con
 }
 
 async function deployAll(
-  apiUrl: string,
+  config: Targets['config'],
   chosen: Example[],
   options: ExampleOptions,
-  { config, say }: CommandOptions,
+  say: CommandOptions['say'],
 ): Promise<boolean> {
-  const client = createClient(config, apiUrl);
+  const client = createClient(config, config.PREFECT_API_URL);
   try {
     for (const one of chosen) {
       try {
         const deployed = await deployExample(client, config, one, options);
         say(`✓ ${nameOf(one)} ${deployed.id} ${describe(deployed, options.intervalSeconds)}`);
       } catch (error) {
-        say(`✗ ${nameOf(one)} ${reasonOf(error, new URL(apiUrl).host)}`);
+        say(`✗ ${nameOf(one)} ${reasonOf(error, new URL(config.PREFECT_API_URL).host)}`);
         return false;
       }
     }
@@ -113,21 +114,4 @@ function reasonOf(error: unknown, host: string): string {
   const { explanation } = error.details;
   const said = typeof explanation === 'string' ? explanation : JSON.stringify(explanation);
   return `${error.message}${explanation === undefined ? '' : `: ${said}`} (${host})`;
-}
-
-function apiUrlOf({ PREFECT_API_URL }: Config, root: string): string {
-  const apiUrl = PREFECT_API_URL ?? localApiUrl(root);
-  if (apiUrl === undefined)
-    throw new UsageError('no Prefect server runs here: npm start, or set PREFECT_API_URL');
-  return apiUrl;
-}
-
-/** The API of the Prefect server that `npm start` runs in this project, by its process: its port may be any. */
-function localApiUrl(root: string): string | undefined {
-  const { local } = localPaths(root);
-  for (const { args } of listProcesses()) {
-    const port = / server start .*--port (\d+)/.exec(args)?.[1];
-    if (port !== undefined && args.includes(`${local}/python-`)) return `http://127.0.0.1:${port}/api`;
-  }
-  return undefined;
 }

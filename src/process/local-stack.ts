@@ -14,7 +14,7 @@ import { claim, recordParts, release } from './local/run-file.js';
 
 export { LocalStackError } from './local/errors.js';
 export { freePort } from './local/ports.js';
-export { recordedFacade, recordFacade } from './local/run-file.js';
+export { recordRunning } from './local/run-file.js';
 
 export interface LocalStackOptions {
   /** The project's root: holds `flows/`, and `.local/` is made in it. */

@@ -77,7 +77,7 @@ export async function run({ config, givenEnv, root, startTasks = settleEnded }: 
     }
     settling?.listening(facade.url);
     for (const doubt of doubtsOf(config)) logger.warn('configuration', { doubt });
-    if (stack) await announceStack(stack, facade, root, writers.say);
+    if (stack) await announceStack(stack, facade, settled, root, writers.say);
     else
       logger.info('listening', {
         url: facade.url,
@@ -215,11 +215,12 @@ async function portFor(config: Config, isLocal: boolean, say: (line: string) => 
 async function announceStack(
   stack: LocalStack,
   facade: Facade,
+  { PREFECT_NOTIFICATIONS_WEBHOOK_KEY: [webhookKey = ''] }: Config,
   root: string,
   say: (line: string) => void,
 ): Promise<void> {
-  const { recordFacade } = await import('./local-stack.js');
-  recordFacade(root, facade.url);
+  const { recordRunning } = await import('./local-stack.js');
+  recordRunning(root, { url: facade.url, apiUrl: stack.apiUrl, webhookKey });
   const lines = [
     '',
     `  facade          ${facade.url}   (API description: ${facade.url}/openapi.json)`,

@@ -6,8 +6,7 @@ import { WebhookSetupError, webhookTarget } from '../services/webhook-target.js'
 import { testWebhook } from '../services/webhook-test.js';
 import type { PrefectClient } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
-import { urlOf } from './address.js';
-import { recordedFacade } from './local-stack.js';
+import { findTargets } from '../commands/targets.js';
 
 export type WebhookCommand = 'register' | 'status' | 'test' | 'unregister';
 
@@ -76,26 +75,23 @@ const COMMANDS: Record<WebhookCommand, (context: Context) => Promise<boolean>> =
   },
 };
 
-/** Runs one of the webhook commands. @returns the exit code: 0 where all is well */
+/**
+ * Runs one of the webhook commands.
+ * @returns the exit code: 0 if all is well
+ * @throws NoTargetError
+ */
 export async function runWebhookCommand(name: WebhookCommand, options: CommandOptions): Promise<number> {
-  const { config, root, say } = options;
-  // Without an orchestrator's address, the local stack's.
-  const apiUrl = config.PREFECT_API_URL ?? `http://127.0.0.1:${config.PREFECT_SERVER_PORT}/api`;
-  const facadeUrl =
-    (config.PREFECT_API_URL ? undefined : recordedFacade(root)) ??
-    urlOf({ host: config.PREFECT_PROXY_API_HOST, port: config.PREFECT_PROXY_API_PORT });
-  const client = createClient(config, apiUrl);
+  const { root, say } = options;
+  const { config, facadeUrl } = findTargets(options.config, root);
+  const client = createClient(config, config.PREFECT_API_URL);
   try {
-    const isWell = await COMMANDS[name]({
-      client,
-      config: { ...config, PREFECT_API_URL: apiUrl },
-      facadeUrl,
-      say,
-    });
+    const isWell = await COMMANDS[name]({ client, config, facadeUrl, say });
     return isWell ? 0 : 1;
   } catch (error) {
     if (!(error instanceof WebhookSetupError || error instanceof UpstreamError)) throw error;
-    say(`✗ ${error.message}${error instanceof UpstreamError ? ` (${new URL(apiUrl).host})` : ''}`);
+    say(
+      `✗ ${error.message}${error instanceof UpstreamError ? ` (${new URL(config.PREFECT_API_URL).host})` : ''}`,
+    );
     return 1;
   } finally {
     await client.close();

@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /**
- * Runs the README's lines of the section "Routes" against a running facade, as they stand:
- * `tsx tests/client/readme.ts http://127.0.0.1:8080`. Each must be answered 200, or what the table says in brackets.
+ * Runs the README's lines against the local stack that runs in this folder, as they stand:
+ * `tsx tests/client/readme.ts http://127.0.0.1:8080`. Each line of the section "Routes" must be answered 200, or what the
+ * table says in brackets; each command `npx prefect-proxy ...` must end with 0.
  */
 const [url = 'http://127.0.0.1:8080'] = process.argv.slice(2);
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
@@ -25,3 +26,15 @@ if (stderr || wrong.length > 0) {
 } else {
   console.log(`${lines.length} lines of the README work`);
 }
+
+const commands = new Set(readme.match(/(?<=`)npx prefect-proxy [^`<]+(?=`)/g));
+for (const command of commands) {
+  const {
+    stdout: output,
+    stderr: complaints,
+    status,
+  } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
+  console.log(`${command}: ${status === 0 ? 'works' : `failed\n${output}${complaints}`}`);
+  if (status !== 0) process.exitCode = 1;
+}
+if (commands.size === 0) throw new Error('the README has no command npx prefect-proxy');

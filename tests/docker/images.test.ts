@@ -135,6 +135,10 @@ describe('the stack', () => {
     expect(existsSync(join(facadeImage.root, 'app', 'logs', 'prefect-proxy.log'))).toBe(true);
   });
 
+  test('the commands of the README run in the container of the facade', async () => {
+    expect(await facade.isHealthy(['npx', 'prefect-proxy', 'deliveries', 'list'])).toBe(true);
+  });
+
   test('a run that is started at the facade ends at the worker, with dbt and git at hand', async () => {
     const run = await startRun(
       'tools',

@@ -10,7 +10,7 @@ export const NAMES = [
   'run-deployments',
 ];
 
-/** What `prefect-proxy flows deploy` does. @param env over the defaults; an empty PREFECT_API_URL is none */
+/** What `prefect-proxy flows deploy` does. @param env over the defaults */
 export async function deployFlows(
   apiUrl: string,
   flags: Partial<FlowsDeployFlags> = {},

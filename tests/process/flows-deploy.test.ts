@@ -28,16 +28,11 @@ describe('flows deploy', () => {
   });
 
   it.each([
-    [{ interval: '0' }, {}, /--interval must be a whole number of seconds/],
-    [{ interval: '5m' }, {}, /--interval must be a whole number of seconds/],
-    [
-      { only: ['print', 'print-message'] },
-      {},
-      /--only: there is no print, but print-message, run-shell-command/,
-    ],
-    [{}, { PREFECT_API_URL: '' }, /no Prefect server runs here: npm start, or set PREFECT_API_URL/],
-  ])('refuses %j with %j', async (flags, env, message) => {
-    const { code, lines } = await deployFlows(mock.url, flags, env);
+    [{ interval: '0' }, /--interval must be a whole number of seconds/],
+    [{ interval: '5m' }, /--interval must be a whole number of seconds/],
+    [{ only: ['print', 'print-message'] }, /--only: there is no print, but print-message, run-shell-command/],
+  ])('refuses %j', async (flags, message) => {
+    const { code, lines } = await deployFlows(mock.url, flags);
     expect([code, lines]).toEqual([1, [expect.stringMatching(message)]]);
     expect(mock.calls).toEqual([]);
   });

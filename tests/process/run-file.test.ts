@@ -1,11 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { findFacade } from '../../src/demo.js';
 import { startOf } from '../../src/process/local/processes.js';
-import { claim, recordFacade, recordParts, release } from '../../src/process/local/run-file.js';
+import { claim, findRunning, recordParts, recordRunning, release } from '../../src/process/local/run-file.js';
 import { script, tempDir } from './fixtures.js';
 
 const fileOf = (root: string) => join(root, '.local', 'run.json');
@@ -27,17 +26,25 @@ async function alive(command = 'sleep', args = ['300']) {
 }
 
 const dead = { pid: 2 ** 22 + 1, started: '1' };
+const stack = {
+  url: 'http://127.0.0.1:8181',
+  apiUrl: 'http://127.0.0.1:4207/api',
+  webhookKey: 'a-key-of-this-start',
+};
 
 describe('the state file', () => {
-  test('is there from claim to release, and tells the demo where the facade is', () => {
+  test('exists from claim to release and says how the stack is reached, to its owner only', () => {
     const root = tempDir();
+    expect(findRunning(root)).toBeUndefined();
     expect(claim(root)).toEqual({});
-    expect(findFacade(root)).toBe('http://127.0.0.1:8080');
-    recordFacade(root, 'http://127.0.0.1:8181');
-    expect(findFacade(root)).toBe('http://127.0.0.1:8181');
+    expect(findRunning(root)).toBe('starting');
+    expect(statSync(fileOf(root)).mode & 0o777).toBe(0o600);
+    recordRunning(root, stack);
+    expect(findRunning(root)).toEqual(stack);
+    expect(statSync(fileOf(root)).mode & 0o777).toBe(0o600);
     release(root);
     expect(existsSync(fileOf(root))).toBe(false);
-    expect(findFacade(root)).toBe('http://127.0.0.1:8080');
+    expect(findRunning(root)).toBeUndefined();
   });
 
   test('a second start is told which one runs', async () => {
@@ -48,8 +55,8 @@ describe('the state file', () => {
     leave(root, { facade, url: 'http://127.0.0.1:8080' });
     expect(() => claim(root)).toThrow(`http://127.0.0.1:8080 (process ${facade.pid})`);
     release(root);
-    recordFacade(root, 'http://127.0.0.1:9999');
-    expect(findFacade(root), "another's file is left alone").toBe('http://127.0.0.1:8080');
+    recordRunning(root, stack);
+    expect(findRunning(root), "another's file is left alone").toBe('starting');
   });
 
   test('what a dead facade left is returned, once it is known to be ours', async () => {
@@ -57,8 +64,8 @@ describe('the state file', () => {
     const ours = script(join(root, '.local', 'python-0', 'bin', 'python'), 'while :; do sleep 1; done');
     const server = await alive(ours, []);
     const stranger = await alive();
-    leave(root, { facade: dead, server, worker: stranger, url: 'http://127.0.0.1:8181' });
-    expect(findFacade(root)).toBe('http://127.0.0.1:8080');
+    leave(root, { facade: dead, server, worker: stranger, ...stack });
+    expect(findRunning(root)).toBeUndefined();
     expect(claim(root)).toEqual({ server, worker: undefined });
   });
 

@@ -32,7 +32,12 @@ const bom = z.object({
 const npmLock = z.object({
   packages: z.record(
     z.string(),
-    z.object({ version: z.string(), dev: z.boolean().optional(), license: z.string().optional() }),
+    z.object({
+      version: z.string().optional(),
+      dev: z.boolean().optional(),
+      license: z.string().optional(),
+      link: z.boolean().optional(),
+    }),
   ),
 });
 
@@ -47,11 +52,14 @@ const readJson = (file: string): unknown => JSON.parse(readFileSync(file, 'utf8'
 
 function npmPackages(): Package[] {
   const { packages } = npmLock.parse(readJson('package-lock.json'));
-  return Object.entries(packages)
-    .filter(([path, { dev }]) => path !== '' && dev !== true)
-    .map(([path, { version, license = '' }]) => {
-      return { name: path.replace(/^.*node_modules\//, ''), version, licence: license };
-    });
+  return (
+    Object.entries(packages)
+      // A link is to a folder of our own.
+      .filter(([path, { dev, link }]) => path.startsWith('node_modules/') && !dev && !link)
+      .map(([path, { version = '', license = '' }]) => {
+        return { name: path.replace(/^.*node_modules\//, ''), version, licence: license };
+      })
+  );
 }
 
 function pythonPackages(lock: string): Package[] {

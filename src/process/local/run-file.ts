@@ -4,11 +4,23 @@ import { LocalStackError } from './errors.js';
 import { localPaths } from './paths.js';
 import { listProcesses, startOf } from './processes.js';
 
-/** `.local/run.json`: who runs here. Outlives a `kill -9`, so nothing in it is believed before it is checked. */
-interface RunFile extends Parts {
-  facade: Part;
-  url?: string;
+/** How the stack that runs in this project is reached. */
+export interface RunningStack {
+  /** The facade. */
+  url: string;
+  /** Prefect's API. */
+  apiUrl: string;
+  /** What the facade accepts as X-Notification-Key. */
+  webhookKey: string;
 }
+
+/** `.local/run.json`: who runs here. Outlives a `kill -9`, so nothing in it is believed before it is checked. */
+interface RunFile extends Parts, Partial<RunningStack> {
+  facade: Part;
+}
+
+/** The file holds a key: only its owner reads it. */
+const PRIVATE = { mode: 0o600 };
 
 /**
  * Takes the project's `.local/` for this process. Throws where another facade runs there; returns what is left of one
@@ -19,7 +31,7 @@ export function claim(root: string): Parts {
   mkdirSync(local, { recursive: true });
   const mine: RunFile = { facade: { pid: process.pid, started: startOf(process.pid) ?? '' } };
   const draft = `${runFile}.${process.pid}`;
-  writeFileSync(draft, JSON.stringify(mine));
+  writeFileSync(draft, JSON.stringify(mine), PRIVATE);
   try {
     let left: Parts = {};
     for (let attempt = 1; ; attempt += 1) {
@@ -46,15 +58,21 @@ export function recordParts(root: string, parts: Parts): void {
   update(root, { server: pick(parts.server), worker: pick(parts.worker) });
 }
 
-/** Notes where the facade listens, for the demo and for a second start. Nothing happens where no local stack of this process runs. */
-export function recordFacade(root: string, url: string): void {
-  update(root, { url });
+/** Records how the stack is reached, for commands and for a second start. Does nothing unless this process runs it. */
+export function recordRunning(root: string, stack: RunningStack): void {
+  update(root, stack);
 }
 
-/** The URL of the facade that runs in this project; undefined where none does. */
-export function recordedFacade(root: string): string | undefined {
+/**
+ * How the stack that runs in this project is reached.
+ * @returns undefined if none runs; `starting` if one is not up yet
+ */
+export function findRunning(root: string): RunningStack | 'starting' | undefined {
   const state = read(root);
-  return state && isAlive(state.facade) ? state.url : undefined;
+  if (!state || !isAlive(state.facade)) return undefined;
+  const { url, apiUrl, webhookKey } = state;
+  const isUp = url !== undefined && apiUrl !== undefined && webhookKey !== undefined;
+  return isUp ? { url, apiUrl, webhookKey } : 'starting';
 }
 
 /** Gives `.local/` back. */
@@ -66,7 +84,7 @@ function update(root: string, more: Partial<RunFile>): void {
   const { runFile } = localPaths(root);
   const state = read(root);
   if (state?.facade.pid !== process.pid) return;
-  writeFileSync(`${runFile}.new`, JSON.stringify({ ...state, ...more }));
+  writeFileSync(`${runFile}.new`, JSON.stringify({ ...state, ...more }), PRIVATE);
   renameSync(`${runFile}.new`, runFile);
 }
 
