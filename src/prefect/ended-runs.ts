@@ -30,7 +30,7 @@ const run = z.object({
   run_count: z.number().nullish(),
   tags: z.array(z.string()).nullish(),
   /** A host's own: any JSON. */
-  parameters: z.unknown(),
+  parameters: z.unknown().optional(),
   deployment_id: z.string().nullish(),
   work_pool_name: z.string().nullish(),
   work_queue_name: z.string().nullish(),
