@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { unknownNames } from './config-names.js';
+import { workQueues } from './config/work-queues.js';
 import { isLocalHost, socketPath, urlOf } from './process/address.js';
 
 const text = z.string().trim();
@@ -103,6 +104,7 @@ const environment = z.object({
     .optional(),
   PREFECT_POOL_NAME: text.default('dalgo_work_pool'),
   PREFECT_WORK_POOL_TYPE: text.default('process'),
+  PREFECT_WORK_QUEUES: workQueues,
   PREFECT_WORK_QUEUE1_NAME: text.default('ddp'),
   PREFECT_WORK_QUEUE1_CONCURRENCY_LIMIT: limit,
   PREFECT_WORK_QUEUE2_NAME: text.default('manual-dbt'),

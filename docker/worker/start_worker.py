@@ -1,4 +1,4 @@
-"""Makes the work pool and its queues, then runs a Prefect worker for one of them until SIGTERM.
+"""Makes the work pool and its queues, then runs a Prefect worker for some of them until SIGTERM.
 
 The end has an order. A worker that is told to stop kills its runs at once, and they stay RUNNING at the server for ever. So
 the runs are told first, and report themselves as crashed; then the worker; then what their commands left behind.
@@ -24,7 +24,8 @@ class Settings(NamedTuple):
     pool_type: str
     # Their limits: runs at once, None for as many as there are.
     queues: dict[str, int | None]
-    queue: str
+    # Those that this worker takes runs of.
+    taken: tuple[str, ...]
     name: str
     run_limit: int | None
     # Seconds.
@@ -44,33 +45,57 @@ def read_settings(env: Mapping[str, str]) -> Settings:
             raise ValueError(f"{name} must be a number from 1, or empty")
         return int(value) if value else None
 
-    queues = {
-        text(f"PREFECT_WORK_QUEUE{position}_NAME", default): number(f"PREFECT_WORK_QUEUE{position}_CONCURRENCY_LIMIT")
-        for position, default in ((1, "ddp"), (2, "manual-dbt"))
-    }
+    if given := text("PREFECT_WORK_QUEUES"):
+        queues = _queues(given)
+        names = tuple(queues)
+        # The compose files have two workers, however many queues there are.
+        taken = {"first": names[:1], "others": names[1:] or names}.get(text("WORKER_TAKES"), names)
+    else:
+        queues = {
+            text(f"PREFECT_WORK_QUEUE{position}_NAME", default): number(
+                f"PREFECT_WORK_QUEUE{position}_CONCURRENCY_LIMIT"
+            )
+            for position, default in ((1, "ddp"), (2, "manual-dbt"))
+        }
+        taken = (text("WORK_QUEUE_NAME", next(iter(queues))),)
     api_url = text("PREFECT_API_URL").rstrip("/")
     if not api_url:
         raise ValueError("PREFECT_API_URL is not set")
-    queue = text("WORK_QUEUE_NAME", next(iter(queues)))
     return Settings(
         api_url=api_url,
         auth_string=text("PREFECT_API_AUTH_STRING") or None,
         pool=text("PREFECT_POOL_NAME", "dalgo_work_pool"),
         pool_type=text("PREFECT_WORK_POOL_TYPE", "process"),
         queues=queues,
-        queue=queue,
+        taken=taken,
         # A fixed name: each start with a name of its own would leave one more offline worker at the server.
-        name=text("WORKER_NAME", f"worker-{queue}"),
+        name=text("WORKER_NAME", f"worker-{taken[0]}"),
         run_limit=number("FLOW_RUN_LIMIT"),
         start_timeout=number("WORKER_START_TIMEOUT") or 120,
         graceful_timeout=number("WORKER_GRACEFUL_TIMEOUT") or 30,
     )
 
 
+def _queues(given: str) -> dict[str, int | None]:
+    """The queues of a list like `ddp,manual-dbt,edr:2`, with their limits. Raises ValueError."""
+    queues: dict[str, int | None] = {}
+    for item in filter(None, map(str.strip, given.split(","))):
+        name, colon, limit = (part.strip() for part in item.partition(":"))
+        is_wrong = not name or name in queues or set(name) & set("/%&<>")
+        if is_wrong or (colon and not (limit.isdecimal() and int(limit) > 0)):
+            raise ValueError("PREFECT_WORK_QUEUES must be names, each once, with a limit from 1 if any: ddp,manual-dbt,edr:2")
+        queues[name] = int(limit) if limit else None
+    if not queues:
+        raise ValueError("PREFECT_WORK_QUEUES must name at least one queue")
+    return queues
+
+
 def command(settings: Settings) -> list[str]:
     """How the worker is started."""
     limit = [] if settings.run_limit is None else ["--limit", str(settings.run_limit)]
-    names = ["--pool", settings.pool, "--type", settings.pool_type, "--work-queue", settings.queue]
+    names = ["--pool", settings.pool, "--type", settings.pool_type]
+    for queue in settings.taken:
+        names += ["--work-queue", queue]
     # Nothing is installed at the start: what is not in the image is not locked.
     rest = ["--name", settings.name, "--install-policy", "never", "--with-healthcheck"]
     return ["prefect", "worker", "start", *names, *rest, *limit]
@@ -132,7 +157,8 @@ def main() -> NoReturn:
             ensure_pool(api, settings.pool, settings.pool_type, settings.queues)
     except (PoolError, ValueError) as error:
         sys.exit(f"start-worker: {error}")
-    say(f"pool {settings.pool} with the queues {', '.join(settings.queues)} is there; the worker takes {settings.queue}")
+    queues, taken = ", ".join(settings.queues), ", ".join(settings.taken)
+    say(f"pool {settings.pool} with the queues {queues} is there; the worker takes {taken}")
     sys.exit(run(settings))
 
 

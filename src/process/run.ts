@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { doubtsOf, type Config } from '../config.js';
+import { workQueuesOf } from '../config/work-queues.js';
 import { createLogger, type Logger } from '../logger.js';
 import { Metrics } from '../metrics/metrics.js';
 import { readLog } from '../metrics/serving.js';
@@ -180,16 +181,11 @@ async function startStack(
   ending: Ending,
 ): Promise<LocalStack> {
   const { startLocalStack } = await import('./local-stack.js');
-  const queue = (name: string, concurrencyLimit: number | undefined) =>
-    concurrencyLimit === undefined ? { name } : { name, concurrencyLimit };
   return startLocalStack({
     root,
     poolName: config.PREFECT_POOL_NAME,
     poolType: config.PREFECT_WORK_POOL_TYPE,
-    queues: [
-      queue(config.PREFECT_WORK_QUEUE1_NAME, config.PREFECT_WORK_QUEUE1_CONCURRENCY_LIMIT),
-      queue(config.PREFECT_WORK_QUEUE2_NAME, config.PREFECT_WORK_QUEUE2_CONCURRENCY_LIMIT),
-    ],
+    queues: workQueuesOf(config),
     prefectPort: config.PREFECT_SERVER_PORT,
     python: config.PYTHON,
     signal: ending.signal,

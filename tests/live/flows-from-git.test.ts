@@ -78,13 +78,15 @@ const named = { flow_name: 'f', flow_run_name: 'r' };
 async function run(deploymentId: string) {
   const started = await c.host.post(`/proxy/deployments/${deploymentId}/flow_run`, {});
   const { flow_run_id: id } = z.object({ flow_run_id: z.string() }).parse(started.json);
-  const ended = await c.host.get(`/proxy/v1/flow_runs/${id}/wait?timeout=120`);
-  const { state_name: state } = z.looseObject({ state_name: z.string() }).parse(ended.json);
+  let reply;
+  do reply = await c.host.get(`/proxy/v1/flow_runs/${id}/wait?timeout=60`);
+  while (reply.headers['x-run-ended'] === 'false');
+  const { state_name: state } = z.looseObject({ state_name: z.string() }).parse(reply.json);
   const logs = (await c.host.get(`/proxy/flow_runs/logs/${id}?limit=500`)).text;
   return { id, state, logs };
 }
 
-describe('Flows from a folder of a git repository', { timeout: 180_000 }, () => {
+describe('Flows from a folder of a git repository', { timeout: 300_000 }, () => {
   it('run synchronous shell commands', async () => {
     const reply = await c.host.post('/proxy/flows/shell/run/', { ...task, ...named });
     expect([reply.status, reply.json]).toEqual([200, { status: 'success', result: ['from a clone'] }]);
