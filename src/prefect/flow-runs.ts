@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { isWholeObject, parsePlainJson, splitObjects } from '../json.js';
 import type { PrefectSession } from './client.js';
-import { ShapeError } from './errors.js';
+import { ShapeError, UpstreamError } from './errors.js';
 import { readPages, type PageSize, type Rows } from './pages.js';
 import { anyNumber, exact, nothing, plain, rowCount } from './parse.js';
 import { path } from './path.js';
@@ -28,6 +28,7 @@ export const flowRun = z.looseObject({
   parameters: z.record(z.string(), z.unknown()),
   infrastructure_pid: z.string().nullish(),
   empirical_policy: z.looseObject({ retry_type: z.string().nullish() }).nullish(),
+  parent_task_run_id: z.string().nullish(),
 });
 const exactRuns = exact(z.array(flowRun));
 const plainRuns = plain(z.array(flowRun));
@@ -46,6 +47,8 @@ const graphV2 = z.object({
   root_node_ids: z.array(z.string()),
   nodes: z.array(z.tuple([z.string(), graphNode])),
 });
+/** The nodes of one level of a run, and those that no other one leads to. */
+export type Graph = z.infer<typeof graphV2>;
 
 const created = z.object({
   id: z.string(),
@@ -162,9 +165,23 @@ export async function forgetProcess(api: PrefectSession, id: string): Promise<vo
   await api.patch(path`/flow_runs/${id}`, { body, retry: 'idempotent', parse: nothing });
 }
 
-/** `GET /flow_runs/{id}/graph-v2`: the nodes of one level, each with its children. */
-export function graph(api: PrefectSession, id: string): Promise<z.infer<typeof graphV2>> {
-  return api.get(path`/flow_runs/${id}/graph-v2`, { retry: 'read', parse: plain(graphV2) });
+/**
+ * `GET /flow_runs/{id}/graph-v2`: the nodes of one level, each with its children.
+ * @returns undefined if there are more of them than Prefect answers (`PREFECT_SERVER_FLOW_RUN_GRAPH_MAX_NODES`, 10,000
+ *   unless an operator lowered it): a 400 that says so (3.6.29 and 3.8.8)
+ */
+export async function graph(api: PrefectSession, id: string): Promise<Graph | undefined> {
+  try {
+    return await api.get(path`/flow_runs/${id}/graph-v2`, { retry: 'read', parse: plain(graphV2) });
+  } catch (error) {
+    if (error instanceof UpstreamError && error.status === 400 && isTooLarge(error.details.explanation))
+      return undefined;
+    throw error;
+  }
+}
+
+function isTooLarge(explanation: unknown): boolean {
+  return typeof explanation === 'string' && / has more than \d+ nodes\b/.test(explanation);
 }
 
 export interface NewRun {

@@ -21,6 +21,18 @@ const taskStates = plain(z.array(taskState));
 /** A task run with its state; one that stands for a subflow carries the subflow's state and its id. */
 export type TaskState = z.infer<typeof taskState>;
 
+const time = z.string().nullable();
+const taskNode = taskState.extend({
+  name: z.string(),
+  task_inputs: z.record(z.string(), z.array(z.object({ id: z.string().nullish() }))),
+  start_time: time,
+  expected_start_time: time,
+  end_time: time,
+});
+const taskNodes = plain(z.array(taskNode));
+/** A task run as a node of a graph. */
+export type TaskNode = z.infer<typeof taskNode>;
+
 const taskRun = z.object({
   id: z.string(),
   flow_run_id: z.string().nullable(),
@@ -67,6 +79,16 @@ export async function statesOf(
     if (!(error instanceof UpstreamError && error.answered(500))) throw error;
   }
   return pages(api, size, { task_runs: { flow_run_id: { any_: [flowRunId] } } }, taskStates, ceiling);
+}
+
+/** `POST /task_runs/filter`, all pages: the task runs of a flow run with their inputs. */
+export function nodesOf(
+  api: PrefectSession,
+  size: PageSize,
+  flowRunId: string,
+  ceiling: number,
+): Promise<Rows<TaskNode>> {
+  return pages(api, size, { task_runs: { flow_run_id: { any_: [flowRunId] } } }, taskNodes, ceiling);
 }
 
 const taskRunIds = plain(z.array(z.object({ id: z.string() })));

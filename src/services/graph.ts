@@ -1,10 +1,12 @@
 import type { PrefectSession } from '../prefect/client.js';
 import * as flowRuns from '../prefect/flow-runs.js';
-import type { FlowRun, GraphNode } from '../prefect/flow-runs.js';
+import type { FlowRun, Graph, GraphNode } from '../prefect/flow-runs.js';
 import * as logs from '../prefect/logs.js';
+import type { Rows } from '../prefect/pages.js';
 import * as taskRuns from '../prefect/task-runs.js';
 import type { TaskState } from '../prefect/task-runs.js';
 import { cutOf, type Cut, type ListLimits } from './rows.js';
+import { graphFrom } from './runs/large-graph.js';
 
 /** A node as hosts read it: its place in the run, and its state. */
 interface Node {
@@ -24,14 +26,12 @@ interface Level extends Cut {
 
 /**
  * The graph of a run: task runs and subflows of its first level, each once, in the order of the first visit.
- * Three calls, however many task runs; more than a page of subflows costs a call a page.
+ * Three calls, however many task runs; more than a page of subflows costs a call a page, and more nodes than Prefect
+ * puts into a graph cost a call for each page of task runs.
  */
 export async function readGraph(api: PrefectSession, limits: ListLimits, flowRunId: string) {
-  const query = { flow_runs: { parent_flow_run_id: { any_: [flowRunId] } } };
-  const [level, subflows] = await Promise.all([
-    readLevel(api, limits, flowRunId),
-    flowRuns.list(api, limits.size, query, limits),
-  ]);
+  const listed = listSubflows(api, limits, flowRunId);
+  const [level, subflows] = await Promise.all([readLevel(api, limits, flowRunId, () => listed), listed]);
   const runs = new Map(subflows.rows.map((run) => [run.id, run]));
   return {
     ...cutOf(level, subflows),
@@ -55,7 +55,7 @@ function graphRow(node: GraphNode, task: TaskState | undefined, run: FlowRun | u
  * task runs. Three calls and one for each further page of logs.
  */
 export async function readNodeLogs(api: PrefectSession, limits: ListLimits, flowRunId: string) {
-  const level = await readLevel(api, limits, flowRunId);
+  const level = await readLevel(api, limits, flowRunId, () => listSubflows(api, limits, flowRunId));
   const { nodes, tasks } = level;
   const ofKind = (kind: GraphNode['kind']) =>
     nodes.filter((node) => node.kind === kind).map((node) => node.id);
@@ -99,16 +99,28 @@ async function readLevel(
   api: PrefectSession,
   { size, ceiling }: ListLimits,
   flowRunId: string,
+  subflows: () => Promise<Rows<FlowRun>>,
 ): Promise<Level> {
   const [graph, states] = await Promise.all([
     flowRuns.graph(api, flowRunId),
     taskRuns.statesOf(api, size, flowRunId, ceiling),
   ]);
+  if (graph) return levelOf(graph, states);
+  const [tasks, runs] = await Promise.all([taskRuns.nodesOf(api, size, flowRunId, ceiling), subflows()]);
+  return { ...levelOf(graphFrom(tasks.rows, runs.rows), tasks), ...cutOf(tasks, runs) };
+}
+
+function levelOf(graph: Graph, states: Rows<TaskState>): Level {
   // A subflow is listed by its parent task run, and is found here by its own id.
   const tasks = new Map(
     states.rows.map((task) => [task.state?.state_details?.child_flow_run_id ?? task.id, task]),
   );
   return { nodes: inOrder(graph.root_node_ids, new Map(graph.nodes)), tasks, ...cutOf(states) };
+}
+
+function listSubflows(api: PrefectSession, limits: ListLimits, flowRunId: string): Promise<Rows<FlowRun>> {
+  const query = { flow_runs: { parent_flow_run_id: { any_: [flowRunId] } } };
+  return flowRuns.list(api, limits.size, query, limits);
 }
 
 function inOrder(roots: string[], nodes: Map<string, GraphNode>): GraphNode[] {

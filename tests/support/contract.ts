@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, inject } from 'vitest';
 import { startFacade, type Facade } from './facade.js';
+import { GRAPH_NODES } from './graph-limit.js';
 import { Host } from './host.js';
 import { startMockOrchestrator, type MockOrchestrator } from './mock/index.js';
 import { Seed } from './seed.js';
@@ -28,7 +29,7 @@ export function contract(env: Record<string, string> = {}): Contract {
   const shared = {} as Contract;
   beforeAll(async () => {
     const live = inject('orchestratorUrl');
-    shared.mock = live ? undefined : await startMockOrchestrator();
+    shared.mock = live ? undefined : await startMockOrchestrator({ graphNodes: GRAPH_NODES });
     shared.apiUrl = live ?? shared.mock?.url ?? '';
     shared.facade = await startFacade(shared.apiUrl, env);
     shared.host = new Host(shared.facade.url);

@@ -8,6 +8,7 @@ import { cleanedEnv, prefectEnv } from '../../src/process/local/clean-env.js';
 import { makeProgress } from '../../src/process/local/progress.js';
 import { ensurePythonEnv } from '../../src/process/local/python-env.js';
 import { freePort } from '../../src/process/local-stack.js';
+import { GRAPH_NODES } from './graph-limit.js';
 import { findPostgres, Postgres } from './postgres.js';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -60,6 +61,7 @@ export async function startRealServer(version: string, database?: string): Promi
     {
       env: {
         ...prefectEnv(env, { home, apiUrl, bin: join(python, 'bin') }),
+        PREFECT_SERVER_FLOW_RUN_GRAPH_MAX_NODES: String(GRAPH_NODES),
         ...(database !== undefined && { PREFECT_SERVER_DATABASE_CONNECTION_URL: database }),
       },
       cwd: home,

@@ -1,5 +1,5 @@
 import { compare } from './flows.js';
-import { type Route, invalid, objectNotFound, route, serverError } from './http.js';
+import { Refusal, type Route, invalid, objectNotFound, route, serverError } from './http.js';
 import { type Obj, float } from './json.js';
 import { estimatedRunTime, stateView } from './run-states.js';
 import { type FlowRun, type State, type StateType, type TaskRun, find } from './state.js';
@@ -77,6 +77,11 @@ function graph(state: State, run: FlowRun, since: Micros): Obj {
   const nodes = [...new Map(edges.map((edge) => [edge.id, edge])).values()]
     .filter((node) => node.end === null || node.end >= since)
     .sort((a, b) => (a.start ?? -1) - (b.start ?? -1) || (a.end ?? -1) - (b.end ?? -1));
+  if (nodes.length > state.graphNodes) {
+    throw new Refusal(400, {
+      detail: `The graph of flow run ${run.id} has more than ${state.graphNodes} nodes.`,
+    });
+  }
   const shown = nodes.map((node): [string, Obj] => [node.id, nodeView(node, edges)]);
   return {
     start_time: formatOptional(run.start ?? run.expectedStart),

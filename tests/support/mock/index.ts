@@ -51,6 +51,8 @@ export type Fault = (call: RecordedCall) =>
 
 export interface MockOptions extends AccessOptions {
   pageLimit?: number;
+  /** Nodes that a graph may have: Prefect's own 10,000 by default. */
+  graphNodes?: number | undefined;
   version?: string;
 }
 
@@ -70,7 +72,7 @@ export interface MockOrchestrator {
 }
 
 export async function startMockOrchestrator(options: MockOptions = {}): Promise<MockOrchestrator> {
-  const state = new State(options.version ?? '3.8.8', options.pageLimit ?? 200);
+  const state = new State(options.version ?? '3.8.8', options.pageLimit ?? 200, options.graphNodes);
   addStockBlocks(state);
   addStockWebhookBlock(state);
   const guard = access(options);

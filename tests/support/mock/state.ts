@@ -225,6 +225,8 @@ export class State {
   constructor(
     readonly version: string,
     readonly pageLimit: number,
+    /** Nodes that a graph may have. */
+    readonly graphNodes = 10_000,
   ) {}
 
   /** 3.6 and 3.8 differ in a few answers. */
