@@ -54,6 +54,10 @@ describe('The address space', () => {
     ['DELETE', '/proxy/blocks/airbyte/server', 'POST, PUT'],
     ['DELETE', '/proxy/blocks/secret/', 'POST, PUT'],
     ['POST', '/proxy/prefect/version', 'GET'],
+    // A path of its own, no deployment of that id.
+    ['GET', '/proxy/deployments/filter', 'POST'],
+    ['DELETE', '/proxy/flow_runs/late/', 'POST'],
+    ['PUT', '/proxy/v1/deployments/get_scheduled_flow_runs', 'GET'],
     ['PUT', '/healthz', 'GET, HEAD'],
     ['DELETE', '/docs', 'GET, HEAD'],
     ['PUT', '/proxy/blocks/secret/x', 'GET'],

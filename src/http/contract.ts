@@ -19,7 +19,7 @@ export interface Contract<I extends InputShape> {
   tag: string;
   input: z.ZodObject<I>;
   reply: z.ZodType;
-  /** Where the reply is no JSON; the schema is then that of its text. */
+  /** If the reply is no JSON; the schema is then that of one event. */
   replyType?: 'text/event-stream';
   /** Headers of the reply, with what each means. */
   replyHeaders?: Record<string, string>;

@@ -105,7 +105,11 @@ function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig 
           : { schema: errorBody, example: exampleError(status, contract.failure) },
     },
   });
-  const errors = [401, ...(contract.errors ?? []), 422, 500, 502, 503, 504] as const;
+  // Of each body: it may be no UTF-8, cut, or too long.
+  const ofBody = body ? ([400, 413] as const) : [];
+  const errors = [
+    ...new Set([401, ...ofBody, ...(contract.errors ?? []), 422, 500, 502, 503, 504] as const),
+  ].sort();
   return {
     method: contract.method,
     path: contract.path,

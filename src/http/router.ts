@@ -12,7 +12,7 @@ import { EventStreamReply } from './event-stream.js';
 import { failureOf } from './failure.js';
 import { API_KEY_SCHEMES, keyCheck, type HasKey } from './keys.js';
 import { describeRoute } from './openapi.js';
-import { allowedMethods, type Route } from './routing.js';
+import { allowedMethods, isLiteral, type Route } from './routing.js';
 import { served, type Reporting, type Served } from './served.js';
 import { validationDetails } from './validation.js';
 
@@ -57,6 +57,8 @@ export const CUT_HEADER = 'x-result-cut-at';
 /** Adds routes to an app: contract first, handler last. */
 export class Router {
   private readonly routes: Route[] = [];
+  /** Paths that are no id of a pattern which matches them: `/proxy/deployments/filter`. */
+  private readonly literalPaths = new Set<string>();
 
   constructor(
     private readonly app: App,
@@ -75,6 +77,7 @@ export class Router {
     describeRoute(this.app.openAPIRegistry, contract);
     // Paths are looked up without their last slash (routing.ts).
     const pattern = contract.path.replaceAll(/\{(\w+)\}/g, ':$1').replace(/\/$/, '');
+    const isOnePath = isLiteral(pattern);
     // Looked at once: zod makes the shape anew each time it is asked for.
     const hasQuery = contract.input.shape.query !== undefined;
     const hasBody = contract.input.shape.body !== undefined;
@@ -85,7 +88,8 @@ export class Router {
     const handle = async (c: Context<Env>, about: Served) => {
       checkKey(c);
       // Hono serves HEAD by the route of GET; the contract has no HEAD.
-      if (c.req.method === 'HEAD') throw this.unservedMethod(c.req.path);
+      if (c.req.method === 'HEAD' || (!isOnePath && this.literalPaths.has(c.req.path)))
+        throw this.unservedMethod(c.req.path);
       const waitedMs = door.tryEnter() ? 0 : await door.wait(c);
       try {
         return await answer(c, about, waitedMs);
@@ -129,6 +133,7 @@ export class Router {
     };
     const method = contract.method.toUpperCase();
     this.routes.push({ method, path: pattern });
+    if (isOnePath) this.literalPaths.add(pattern);
     this.app.on(method, pattern, served(this.deps, contract.path, handle));
   }
 

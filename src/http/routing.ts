@@ -25,8 +25,16 @@ export interface Route {
  */
 export function allowedMethods(routes: readonly Route[], path: string): string | undefined {
   const segments = split(path);
-  const methods = routes.filter((route) => matches(split(route.path), segments)).map(({ method }) => method);
+  const found = routes.filter((route) => matches(split(route.path), segments));
+  // As OpenAPI has it: a path without placeholders goes before the patterns that match it.
+  const literal = found.filter((route) => isLiteral(route.path));
+  const methods = (literal.length > 0 ? literal : found).map(({ method }) => method);
   return methods.length === 0 ? undefined : [...new Set(methods)].join(', ');
+}
+
+/** Whether a pattern is one path only. */
+export function isLiteral(pattern: string): boolean {
+  return !pattern.includes('/:');
 }
 
 function matches(pattern: string[], segments: string[]): boolean {

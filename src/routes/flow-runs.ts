@@ -121,7 +121,7 @@ export function addFlowRunListRoutes({ router, limits }: RouteContext): void {
       priority: 'low',
       input: z.object({
         path: z.object({
-          nhours: requests.int.openapi({ description: 'For more than so many hours', example: 2 }),
+          nhours: requests.hours.openapi({ description: 'For more than so many hours', example: 2 }),
         }),
         query: z.object({
           start_time_str: requests.timeOrEmpty

@@ -73,11 +73,15 @@ export function addFollowRoutes({ router, limits, poller, runWatch, feeds }: Rou
         path: requests.flowRunPath,
         header: z.object({ 'last-event-id': schemas.lastEventId }),
       }),
-      reply: schemas.eventStream,
+      reply: schemas.streamedEvent,
       replyType: 'text/event-stream',
       noContent: 'The event of `Last-Event-ID` was the end, and it still is',
       example: {
-        reply: `event: end\nid: ${writeCursor({ stateId: EXAMPLE_ID, isEnd: true })}\ndata: ${JSON.stringify(state)}\n\n`,
+        reply: {
+          event: 'end',
+          id: writeCursor({ stateId: EXAMPLE_ID, isEnd: true }),
+          data: JSON.stringify(state),
+        },
       },
       failure: fetchRun,
       errors: [404],

@@ -22,7 +22,8 @@ function placeOf(cursor: string): Place | undefined {
 
 const cursor = z
   .string()
-  .transform((text, context): Place => {
+  .transform((text, context): Place | undefined => {
+    if (text === '') return undefined;
     const place = placeOf(text);
     if (place) return place;
     const msg = 'Input should be the next_cursor of a reply before';
@@ -31,7 +32,8 @@ const cursor = z
   })
   .openapi({
     type: 'string',
-    description: '`next_cursor` of the reply before, with the same range and state',
+    description:
+      '`next_cursor` of the reply before, with the same range and state; an empty text is like none',
   });
 
 const LIMIT = 200;

@@ -111,9 +111,17 @@ export const explanation = z
   })
   .openapi('Explanation');
 
-export const eventStream = z.string().openapi({
-  description:
-    'Events `state` {id, type, name, timestamp, message}; `log` {id, level, timestamp, name, message, flow_run_id, ' +
-    'task_run_id}, of the run and its subflows, as they come in; `end` with the final state, after the last logs; ' +
-    '`deleted` (null). Comments keep the connection alive. `id` is for `Last-Event-ID`.',
-});
+/** One event of the stream. The media type says how it is written: `event:`, `id:` and `data:`, each on a line. */
+export const streamedEvent = z
+  .object({
+    event: z.enum(['state', 'log', 'end', 'deleted']).optional(),
+    id: z.string().optional().openapi({ description: 'For `Last-Event-ID`' }),
+    data: z.string().optional().openapi({ description: 'JSON' }),
+    retry: z.number().int().optional().openapi({ description: 'Milliseconds' }),
+  })
+  .openapi('StreamedEvent', {
+    description:
+      'Events `state` {id, type, name, timestamp, message}; `log` {id, level, timestamp, name, message, flow_run_id, ' +
+      'task_run_id}, of the run and its subflows, as they come in; `end` with the final state, after the last logs; ' +
+      '`deleted` (null). Comments keep the connection alive.',
+  });

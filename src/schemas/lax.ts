@@ -10,14 +10,21 @@ import { toUtcTime } from './time.js';
 
 const MISSING: Problem = { type: 'missing', msg: 'Field required' };
 
-type Description = {
-  type: 'string' | 'integer' | 'boolean' | 'object' | 'array';
+/** A form of a field in the OpenAPI document. */
+type Form = {
+  type: 'string' | 'integer' | 'number' | 'boolean' | 'object' | 'array' | 'null';
   format?: string;
   minimum?: number;
+  maximum?: number;
+  maxLength?: number;
   pattern?: string;
+  enum?: (string | number)[];
   additionalProperties?: boolean;
   items?: Record<string, never>;
 };
+
+/** What the OpenAPI document says of a field: its form, or each of them, the usual one first. */
+type Description = Form | { anyOf: Form[] };
 
 const descriptions = new WeakMap<z.ZodType, Description>();
 
@@ -44,9 +51,12 @@ function field<T>(description: Description, read: (value: unknown) => { value: T
 export function orNull<T extends z.ZodType>(schema: T) {
   const description = descriptions.get(schema);
   const nullable = schema.nullable();
-  return (
-    description ? nullable.openapi({ ...description, type: [description.type, 'null'] }) : nullable
-  ).default(null);
+  return (description ? nullable.openapi(orNullForm(description)) : nullable).default(null);
+}
+
+function orNullForm(description: Description) {
+  if ('anyOf' in description) return { anyOf: [...description.anyOf, { type: 'null' as const }] };
+  return { ...description, type: [description.type, 'null' as const] };
 }
 
 /** `str`: nothing but text. */
@@ -82,21 +92,54 @@ function readInteger(value: unknown): { value: number } | Problem {
   return Number.isSafeInteger(number) ? { value: number === 0 ? 0 : number } : INT_SIZE;
 }
 
-/** `int`: also `"7"`, `" 2 "`, `"+2"`, `2.0`. */
-export const int = field<number>({ type: 'integer' }, readInteger);
+const LARGEST = Number.MAX_SAFE_INTEGER;
+/** The texts that `readInteger` takes, but for their size. */
+const INTEGER_TEXT = '^\\s*[+-]?[0-9]+(_[0-9]+)*(\\.0*)?\\s*$';
 
-/** `int` that is not negative. */
-export const count = field<number>({ type: 'integer', minimum: 0 }, (value) => {
-  const result = readInteger(value);
-  if (!('value' in result) || result.value >= 0) return result;
-  return { type: 'greater_than_equal', msg: 'Input should be greater than or equal to 0' };
-});
+/**
+ * `int` within bounds: also `"7"`, `" 2 "`, `"+2"`, `2.0`, and true and false for 1 and 0. That of a path or query is
+ * described as the integer that it is; that of a body in all forms that it may have.
+ */
+function integer(minimum: number, maximum: number, where: 'url' | 'body') {
+  const usual: Form = { type: 'integer', minimum, maximum };
+  const others: Form[] = [{ type: 'boolean' }, { type: 'string', pattern: INTEGER_TEXT }];
+  return field<number>(where === 'url' ? usual : { anyOf: [usual, ...others] }, (value) => {
+    const result = readInteger(value);
+    if (!('value' in result)) return result;
+    if (result.value < minimum)
+      return { type: 'greater_than_equal', msg: `Input should be greater than or equal to ${minimum}` };
+    if (result.value > maximum)
+      return { type: 'less_than_equal', msg: `Input should be less than or equal to ${maximum}` };
+    return result;
+  });
+}
+
+/** `int` of a path or query. */
+export const int = integer(-LARGEST, LARGEST, 'url');
+/** `int` of a body. */
+export const bodyInt = integer(-LARGEST, LARGEST, 'body');
+/** Hours from a time that still lead to one that a calendar has, both ways. */
+export const hours = integer(-10_000_000, 10_000_000, 'url');
+/** The same in minutes. */
+export const minutes = integer(-500_000_000, 500_000_000, 'body');
+/** `int` of a query that is not negative. */
+export const count = integer(0, LARGEST, 'url');
 
 const TRUE = new Set(['1', 'on', 't', 'true', 'y', 'yes']);
 const FALSE = new Set(['0', 'off', 'f', 'false', 'n', 'no']);
 
+const BOOLEANS: Form[] = [
+  { type: 'boolean' },
+  { type: 'integer', enum: [0, 1] },
+  {
+    type: 'string',
+    pattern:
+      '^([01tTfFyYnN]|[oO][nN]|[oO][fF][fF]|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]|[yY][eE][sS]|[nN][oO])$',
+  },
+];
+
 /** `bool`: also 0, 1 and the usual words. */
-export const bool = field<boolean>({ type: 'boolean' }, (value) => {
+export const bool = field<boolean>({ anyOf: BOOLEANS }, (value) => {
   if (typeof value === 'boolean') return { value };
   if (typeof value !== 'string' && typeof value !== 'number' && !(value instanceof ExactNumber)) {
     return { type: 'bool_type', msg: 'Input should be a valid boolean' };
@@ -107,20 +150,27 @@ export const bool = field<boolean>({ type: 'boolean' }, (value) => {
   return { type: 'bool_parsing', msg: 'Input should be a valid boolean, unable to interpret input' };
 });
 
+const PORT_TEXT = '^0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$';
+const PORT = new RegExp(PORT_TEXT);
+
 function readPort(value: unknown): { value: number } | Problem {
   if (typeof value !== 'string') return { type: 'string_type', msg: 'Input should be a valid string' };
   const result = readInteger(value);
   if (!('value' in result)) return result;
-  if (result.value >= 0 && result.value <= 65_535) return result;
+  if (PORT.test(value.trim())) return result;
   return { type: 'less_than_equal', msg: 'Input should be a port between 0 and 65535' };
 }
 
 /** A port: text in the request, a number in the block. */
-export const portText = field<number>({ type: 'string', pattern: '^[0-9]+$' }, readPort);
+export const portText = field<number>({ type: 'string', pattern: PORT_TEXT }, readPort);
+
+/** The form of a field that may be left out by sending an empty text, as hosts do. */
+const EMPTY: Form = { type: 'string', maxLength: 0 };
 
 /** A port that may be left out by sending an empty text. */
-export const portOrEmpty = field<number | null>({ type: 'string' }, (value) =>
-  value === '' ? { value: null } : readPort(value),
+export const portOrEmpty = field<number | null>(
+  { anyOf: [{ type: 'string', pattern: PORT_TEXT }, EMPTY] },
+  (value) => (value === '' ? { value: null } : readPort(value)),
 );
 
 /** An object with known fields inside another. zod takes any object for one, also a number that is kept as text. */
@@ -142,11 +192,17 @@ export const dict = field<Record<string, unknown>>(
   },
 );
 
+/** Text, or seconds or milliseconds since 1970. The last year that a calendar of Prefect's can tell is 9998. */
+const TIME: Form[] = [
+  { type: 'string', format: 'date-time' },
+  { type: 'number', minimum: -62_135_596_800_000, maximum: 253_370_764_799_999 },
+];
+
 /** `datetime`, as UTC text with microseconds. */
-export const datetime = field<string>({ type: 'string', format: 'date-time' }, toUtcTime);
+export const datetime = field<string>({ anyOf: TIME }, toUtcTime);
 
 /** A time that may be left out by sending an empty text, as hosts do. */
-export const timeOrEmpty = field<string>({ type: 'string' }, (value) =>
+export const timeOrEmpty = field<string>({ anyOf: [...TIME, EMPTY] }, (value) =>
   value === '' ? { value } : toUtcTime(value),
 );
 
@@ -165,7 +221,7 @@ function readUuid(value: unknown): { value: string } | Problem {
 export const uuid = field<string>({ type: 'string', format: 'uuid' }, readUuid);
 
 /** An id that may be left out by sending an empty text, as hosts do. */
-export const uuidOrEmpty = field<string>({ type: 'string' }, (value) =>
+export const uuidOrEmpty = field<string>({ anyOf: [{ type: 'string', format: 'uuid' }, EMPTY] }, (value) =>
   value === '' ? { value } : readUuid(value),
 );
 

@@ -1,12 +1,15 @@
 import { z } from '@hono/zod-openapi';
 import { EXAMPLE_ID } from './examples.js';
 import {
+  bodyInt,
   bool,
   count,
   datetime,
   dict,
+  hours,
   idInPath,
   int,
+  minutes,
   nestedModel,
   orNull,
   portOrEmpty,
@@ -86,7 +89,7 @@ export const scheduledRun = z
   .openapi('ScheduledRun');
 
 export const runName = z.object({ name: str }).openapi('RunName');
-export const retry = z.object({ minutes: int }).openapi('Retry');
+export const retry = z.object({ minutes }).openapi('Retry');
 
 export const cancel = z
   .object({
@@ -100,7 +103,7 @@ export const lateRuns = z
     deployment_id: orNull(uuidOrEmpty),
     work_pool_name: orNull(str),
     work_queue_name: orNull(str),
-    limit: int.default(1),
+    limit: bodyInt.default(1),
     before_start_time: orNull(datetime),
     after_start_time: orNull(datetime),
     exclude_flow_run_ids: z.array(uuid).default([]),
@@ -125,4 +128,4 @@ export const deploymentPath = z.object({ deployment_id: idInPath.openapi(A_DEPLO
 export const deploymentText = str.openapi({ format: 'uuid', ...A_DEPLOYMENT });
 export const deploymentQuery = uuid.openapi(A_DEPLOYMENT);
 export const rowLimit = count.default(0).openapi({ description: 'Rows at most; 0: no limit', default: 0 });
-export { count, idInPath, int, str, timeOrEmpty, uuid, uuidOrEmpty };
+export { count, hours, idInPath, int, str, timeOrEmpty, uuid, uuidOrEmpty };

@@ -23,8 +23,8 @@ export function holdsAny(held: Resources): boolean {
 export const newRunHeaders = z.object({
   'x-cleanup-resources': z
     .string()
-    .transform(jsonOrText)
-    .pipe(resources)
+    .transform((text) => (text === '' ? undefined : jsonOrText(text)))
+    .pipe(resources.optional())
     .optional()
     .openapi({
       type: 'string',

@@ -7,7 +7,11 @@ const DATE_TIME =
   /^([\dW-]+)(?:[Tt _](\d{2})(?:(:?)(\d{2})(?:\3(\d{2})(?:[.,](\d+))?)?)?\s*([Zz]|[-+−]\d{2}(?::?\d{2})?| \d{2}:\d{2})?)?$/;
 const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)$/;
 const EARLIEST = new Date(0).setUTCFullYear(1, 0, 1);
-const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+/**
+ * PostgreSQL rounds the last microsecond of 9999 up to the year 10000: such a run can be neither read nor deleted, and the
+ * lists that it is in are a 500. A year earlier nothing that anybody adds to it gets there.
+ */
+const LATEST = Date.UTC(9998, 11, 31, 23, 59, 59, 999);
 /** pydantic reads larger numbers as milliseconds. */
 const MILLISECONDS_FROM = 2e10;
 
