@@ -15,6 +15,9 @@ lock() {
 lock 3.8.8 "$@"
 lock 3.6.29 "$@"
 lock dbt "$@"
+# After 3.8.8, to whose versions it is bound.
+lock worker "$@"
+lock worker-dbt "$@"
 
 # The test lock comes on top of either of the first two, so it leaves out what they hold already.
 held() {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parse as parseDotenv } from 'dotenv';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../../bench/lib/servers.js';
@@ -18,6 +18,16 @@ const project = new URL('../..', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'prefect-proxy-images-'));
 const dotenvFile = join(folder, '.env');
 const containers: Container[] = [];
+
+/** A project that dbt reads with a profile of each warehouse; reading connects to none. */
+const DBT_PROJECT = {
+  'dbt_project.yml': '{name: shop, profile: shop}',
+  'models/orders.sql': 'select 1 as id',
+  'postgres/profiles.yml':
+    'shop: {target: a, outputs: {a: {type: postgres, host: h, port: 1, user: u, password: p, dbname: d, schema: s}}}',
+  'bigquery/profiles.yml':
+    'shop: {target: a, outputs: {a: {type: bigquery, method: oauth, project: p, dataset: d}}}',
+};
 
 let facadeImage: Image;
 let workerImage: Image;
@@ -139,16 +149,24 @@ describe('the stack', () => {
     expect(await facade.isHealthy(['npx', 'prefect-proxy', 'deliveries', 'list'])).toBe(true);
   });
 
-  test('a run that is started at the facade ends at the worker, with dbt and git at hand', async () => {
-    const run = await startRun(
-      'tools',
-      ['dbt --version', 'git --version', 'echo kept > /data/kept'].map((line) =>
-        line.replace('/data', join(workerImage.root, 'data')),
-      ),
-    );
+  test('a run that is started at the facade ends at the worker, with dbt, edr and git at hand', async () => {
+    const data = join(workerImage.root, 'data');
+    for (const [name, text] of Object.entries(DBT_PROJECT)) {
+      mkdirSync(join(data, 'shop', dirname(name)), { recursive: true });
+      writeFileSync(join(data, 'shop', name), text);
+    }
+    chmodSync(join(data, 'shop'), 0o777);
+    const run = await startRun('tools', [
+      'dbt --version',
+      'edr --version',
+      'git --version',
+      `cd ${data}/shop`,
+      ...['postgres', 'bigquery'].map((kind) => `dbt parse --profiles-dir ${kind} --no-partial-parse`),
+      `echo kept > ${data}/kept`,
+    ]);
     await worker.until('the run ends', () => isTerminal(run));
     expect(await stateOf(run)).toBe('COMPLETED');
-    expect(readFileSync(join(workerImage.root, 'data', 'kept'), 'utf8')).toBe('kept\n');
+    expect(readFileSync(join(data, 'kept'), 'utf8')).toBe('kept\n');
   });
 
   test('a worker that is stopped ends its runs first, so that they report it', async () => {
