@@ -18,9 +18,9 @@ export interface Waiting {
   gone?: AbortSignal | undefined;
 }
 
-/** Why one that waited was not let in: others were more urgent and all places taken, its time was over, or it left. */
+/** Why one that waited was not let in: others were more urgent and all places taken, its time was over, it left, or nobody is let in any more. */
 export class NotAdmitted extends Error {
-  constructor(readonly reason: 'full' | 'late' | 'gone') {
+  constructor(readonly reason: 'full' | 'late' | 'gone' | 'closed') {
     super(`not admitted: ${reason}`);
   }
 }
@@ -106,6 +106,11 @@ export class Admission {
         waiter.enter();
       }
     }
+  }
+
+  /** Sends all away who wait. */
+  refuseAll(): void {
+    for (const queue of this.queues) for (const waiter of [...queue]) waiter.refuse('closed');
   }
 
   private enter(rank: number): boolean {

@@ -4,6 +4,7 @@ import { eventsConnection } from './create-client.js';
 import { addDocs } from './http/docs.js';
 import { Doors } from './http/doors.js';
 import type { Env } from './http/env.js';
+import { InFlight } from './http/in-flight.js';
 import { apiKeyMatcher } from './http/keys.js';
 import { Router, type App } from './http/router.js';
 import { separatePath } from './http/routing.js';
@@ -35,7 +36,7 @@ import { Readiness } from './services/readiness.js';
 import { SyncRuns } from './services/sync-runs.js';
 import { PrefectVersion } from './services/system/prefect-version.js';
 
-export interface AppDeps extends Reporting {
+export interface AppDeps extends Reporting, Partial<EndingSignals> {
   config: Config;
   /** Where this process counts. */
   metrics?: Metrics | undefined;
@@ -46,13 +47,33 @@ export interface AppDeps extends Reporting {
   hint: OnHint;
   /** Remembers Prefect's version. */
   prefectVersion?: PrefectVersion | undefined;
-  /** Aborted when the service ends: those who wait for a run are answered at once. */
-  closing?: AbortSignal;
+}
+
+/** The steps in which the service ends. */
+export interface EndingSignals {
+  /** It is to get no new requests: it says that it is not ready. */
+  draining: AbortSignal;
+  /** Those who wait for a run are answered at once. */
+  closing: AbortSignal;
+  /** Every request under way, or waiting for its turn, is answered at once. */
+  cutting: AbortSignal;
 }
 
 /** The whole HTTP surface. Listens to nothing, reads no environment: what it needs is passed in. */
 export function createApp(deps: AppDeps): App {
-  const { config, client, hint, closing, scrape, metrics = new Metrics(), ...reporting } = deps;
+  const {
+    config,
+    client,
+    hint,
+    draining,
+    closing,
+    cutting,
+    scrape,
+    metrics = new Metrics(),
+    ...plain
+  } = deps;
+  const inFlight = new InFlight();
+  const reporting = { ...plain, inFlight };
   const app: App = new OpenAPIHono<Env>({ getPath: separatePath });
   const { logger } = reporting;
   const hasKey = apiKeyMatcher(config.PROXY_API_KEY);
@@ -68,7 +89,7 @@ export function createApp(deps: AppDeps): App {
   addObservability({
     router,
     hasKey,
-    readiness: new Readiness({ client, closing }),
+    readiness: new Readiness({ client, draining }),
     scrape: scrape ?? (() => metrics.text()),
   });
   const limits = { size: client, ceiling: config.LIST_CEILING };
@@ -82,6 +103,10 @@ export function createApp(deps: AppDeps): App {
   readNotifications(metrics, counts);
   closing?.addEventListener('abort', () => {
     watch.close();
+  });
+  cutting?.addEventListener('abort', () => {
+    doors.close();
+    inFlight.end();
   });
   addRoutes({
     router,

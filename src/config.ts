@@ -46,6 +46,7 @@ const environment = z.object({
   WEB_CONCURRENCY: z.coerce.number().int().min(1).max(64).optional(),
   WORKER_TIMEOUT: z.coerce.number().min(1).max(86_400).default(30),
   GRACEFUL_TIMEOUT: seconds(30),
+  DRAIN_DELAY: z.coerce.number().min(0).max(600).default(0.3),
   MAX_REQUESTS: z.coerce.number().int().min(0).default(0),
   MAX_REQUESTS_JITTER: z.coerce.number().int().min(0).default(0),
   PYTHON: optionalText,

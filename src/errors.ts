@@ -24,6 +24,8 @@ export const ERROR_STATUS = {
   not_configured: 503,
   /** More requests than this process takes on at once. */
   overloaded: 503,
+  /** This service ends, or a worker of it. */
+  shutting_down: 503,
   orchestrator_timeout: 504,
 } as const;
 

@@ -1,29 +1,37 @@
-import { createServer, type Server, type ServerResponse } from 'node:http';
-import { Server as NetServer } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { getRequestListener } from '@hono/node-server';
+import { createServer, type Server } from 'node:http';
 import { createApp } from './app.js';
 import { createClient } from './create-client.js';
 import { loadConfig, type Config } from './config.js';
 import { pace } from './http/pace.js';
-import { guardWire, unroutable, wireLimits } from './http/wire.js';
+import { guardWire, wireLimits } from './http/wire.js';
 import type { Logger } from './logger.js';
 import { Metrics } from './metrics/metrics.js';
-import { callMetrics, readClient, readServer, requestMetrics } from './metrics/serving.js';
+import { readServer } from './metrics/serving.js';
 import { openApiDocument } from './openapi.js';
 import { socketPath, urlOf, type Address } from './process/address.js';
+import { AppRuntime } from './server/app-runtime.js';
+import { Drainer } from './server/drainer.js';
 import type { OnHint } from './services/hints.js';
-import { PrefectVersion } from './services/system/prefect-version.js';
 import { NO_TELEMETRY, type Telemetry } from './telemetry/telemetry.js';
 
 export interface Facade {
   /** Where it listens, e.g. `http://127.0.0.1:8080`, or `unix:/path/to/socket`. */
   url: string;
   /**
-   * Takes no new connections, finishes the requests under way, closes the connections to the orchestrator; within
-   * GRACEFUL_TIMEOUT, after which it cuts what is left.
+   * Ends it: for DRAIN_DELAY it says that it is not ready, and goes on serving; then it takes no new connections,
+   * finishes the requests under way, and closes the connections to the orchestrator. Requests that are under way when
+   * GRACEFUL_TIMEOUT is over are answered 503.
    */
   close(options?: CloseOptions): Promise<void>;
+}
+
+/** A facade that can take another configuration. */
+export interface ServingFacade extends Facade {
+  /**
+   * Serves by another configuration from now on; requests under way are finished by the old one, within its
+   * GRACEFUL_TIMEOUT. The address stays.
+   */
+  reload(config: ServeOptions['config']): Promise<void>;
 }
 
 export interface CloseOptions {
@@ -58,64 +66,71 @@ const BACKLOG = 4096;
 const IDLE_GRACE = 500;
 
 /** Starts the facade. @throws Error where the address cannot be listened on */
-export async function serve(options: ServeOptions): Promise<Facade> {
-  const { config, logger, hint = () => {}, onRequest, telemetry = NO_TELEMETRY } = options;
-  const { metrics = new Metrics(), scrape } = options;
-  const { tracing, observe } = telemetry;
-  const prefectVersion = new PrefectVersion();
-  const countCall = callMetrics(metrics);
-  const client = createClient(config, config.PREFECT_API_URL, {
-    tracing,
-    onCall: (call) => {
-      countCall(call);
-      if (call.error === undefined) prefectVersion.prefectAnswered();
-    },
-  });
+export async function serve(options: ServeOptions): Promise<ServingFacade> {
+  const { logger, hint = () => {}, onRequest, telemetry = NO_TELEMETRY, learnVersion } = options;
+  const { metrics = new Metrics() } = options;
+  const { scrape = () => metrics.text() } = options;
+  let { config } = options;
   readServer(metrics);
-  readClient(metrics, client);
-  const closing = new AbortController();
-  const app = createApp({
-    config,
-    client,
-    logger,
-    hint,
-    prefectVersion,
-    closing: closing.signal,
-    tracing,
-    observers: [requestMetrics(metrics), ...(observe ? [observe] : [])],
-    metrics,
-    scrape,
-  });
-  const listener = getRequestListener(app.fetch, {
-    // That there is one is checked with the rest of a request.
-    hostname: 'localhost',
-    errorHandler: (error) => unroutable(error, logger),
-  });
+  const begin = () => {
+    const part = metrics.part();
+    const runtime = new AppRuntime({ config, logger, hint, learnVersion, telemetry, metrics: part, scrape });
+    return { runtime, part };
+  };
   const server = createServer(wireLimits(config));
+  let serving = begin();
   const isProbe = (path: string) => path === '/healthz' || path === '/readyz';
-  pace(server, (request, response) => void listener(request, response), isProbe);
+  pace(
+    server,
+    (request, response) => {
+      serving.runtime.handle(request, response);
+    },
+    isProbe,
+  );
   guardWire(server, logger);
   if (onRequest) server.on('request', onRequest);
-  const drain = drainer(server);
+  const drainer = new Drainer(server);
   const address = { host: config.PREFECT_PROXY_API_HOST, port: options.port };
   const port = await listen(server, address);
-  if (options.learnVersion) prefectVersion.learn(client);
-  let clientClosed: Promise<void> | undefined;
   return {
     url: urlOf({ ...address, port }),
+    reload: async (next) => {
+      const { runtime, part } = serving;
+      const limitMs = config.GRACEFUL_TIMEOUT * 1000;
+      config = next;
+      serving = begin();
+      const { keepAliveTimeout = 0, requestTimeout = 0, headersTimeout = 0 } = wireLimits(config);
+      Object.assign(server, { keepAliveTimeout, requestTimeout, headersTimeout });
+      warnOfCut(await runtime.retire(limitMs), logger);
+      await metrics.retire(part);
+    },
     close: async ({ replaced = false } = {}) => {
-      closing.abort();
-      const started = performance.now();
-      const limit = config.GRACEFUL_TIMEOUT * 1000;
-      const cut = await drain(replaced ? server.keepAliveTimeout + 2_000 : IDLE_GRACE, limit);
-      if (cut > 0) logger.warn('requests cut, GRACEFUL_TIMEOUT is over', { requests: cut });
-      const left = limit - (performance.now() - started);
-      await Promise.race([
-        (clientClosed ??= client.close()),
-        sleep(Math.max(left, 0), undefined, { ref: false }),
-      ]);
+      const { runtime } = serving;
+      const limitMs = config.GRACEFUL_TIMEOUT * 1000;
+      const delayMs = replaced ? 0 : config.DRAIN_DELAY * 1000;
+      const until = performance.now() + delayMs + limitMs;
+      // Where another process serves in its place, the service as a whole is ready.
+      if (!replaced) runtime.drain();
+      const idleMs = replaced ? server.keepAliveTimeout + 2_000 : IDLE_GRACE;
+      await drainer.drain(
+        { delayMs, idleMs, limitMs },
+        {
+          onListenerClosed: () => {
+            runtime.endWaits();
+          },
+          onLimit: (requests) => {
+            warnOfCut(requests, logger);
+            runtime.cut();
+          },
+        },
+      );
+      await runtime.closeClient(until - performance.now());
     },
   };
+}
+
+function warnOfCut(requests: number, logger: Logger): void {
+  if (requests > 0) logger.warn('requests answered 503: GRACEFUL_TIMEOUT is over', { requests });
 }
 
 /** The OpenAPI document, without serving. */
@@ -124,49 +139,6 @@ export function describeApi(): unknown {
   const silent: Logger = { info: () => {}, warn: () => {}, error: () => {}, close: () => Promise.resolve() };
   const client = createClient(config, 'http://127.0.0.1/api');
   return openApiDocument(createApp({ config, client, logger: silent, hint: () => {} }));
-}
-
-/**
- * Makes what ends a server: requests under way are answered, and so is one more on each connection that idles, with
- * `connection: close`; connections that idle longer are closed. Resolves with the number of requests that were cut.
- */
-function drainer(server: Server): (idleMs: number, limitMs: number) => Promise<number> {
-  const underWay = new Set<ServerResponse>();
-  let isEnding = false;
-  let isGraceOver = false;
-  server.on('request', (_request, response) => {
-    underWay.add(response);
-    response.shouldKeepAlive &&= !isEnding;
-    response.once('close', () => {
-      underWay.delete(response);
-      if (isGraceOver && underWay.size === 0) server.closeAllConnections();
-    });
-  });
-  return (idleMs, limitMs) =>
-    new Promise((resolve) => {
-      let cut = 0;
-      isEnding = true;
-      for (const response of underWay) response.shouldKeepAlive = false;
-      const idle = setTimeout(
-        () => {
-          isGraceOver = true;
-          server.closeIdleConnections();
-          // Those that never said anything do not count as idle.
-          if (underWay.size === 0) server.closeAllConnections();
-        },
-        Math.min(idleMs, limitMs),
-      );
-      const limit = setTimeout(() => {
-        cut = underWay.size;
-        server.closeAllConnections();
-      }, limitMs);
-      // Not the HTTP server's own `close`: that ends idle connections at once, under the next request of a client.
-      NetServer.prototype.close.call(server, () => {
-        clearTimeout(idle);
-        clearTimeout(limit);
-        resolve(cut);
-      });
-    });
 }
 
 function listen(server: Server, { host, port }: Address): Promise<number> {

@@ -386,7 +386,11 @@ describe('When the service ends', () => {
     const reply = wait(id, 60, own);
     await expect.poll(() => mock.inFlight(), { interval: 5 }).toBe(1);
     closing.abort();
-    expect(await reply).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+    expect(await reply).toMatchObject({
+      status: 503,
+      headers: { 'retry-after': '1' },
+      json: { code: 'shutting_down' },
+    });
   });
 
   it('streams of events end without an end, so that hosts come again', async () => {

@@ -3,6 +3,7 @@ import { Admission, NotAdmitted, type Priority } from '../admission.js';
 import { AppError } from '../errors.js';
 import type { Contract, InputShape } from './contract.js';
 import { hangUpSignal, type Env } from './env.js';
+import { endedBefore } from './in-flight.js';
 
 export interface DoorLimits {
   /** Requests that are worked on at once. */
@@ -63,6 +64,11 @@ export class Doors {
     return waits ? this.waitersDoor(rank) : this.requestsDoor(rank);
   }
 
+  /** Sends all away who wait for their turn: the service ends. */
+  close(): void {
+    this.requests.refuseAll();
+  }
+
   private requestsDoor(priority: Priority): Door {
     const { requests } = this;
     return {
@@ -104,6 +110,7 @@ export class Doors {
 
   private refusal({ reason }: NotAdmitted): AppError {
     if (reason === 'gone') return new AppError('client_gone', 'The host hung up');
+    if (reason === 'closed') return endedBefore();
     return this.overloaded('Too many requests at once: ask again');
   }
 

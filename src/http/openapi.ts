@@ -56,7 +56,7 @@ const DESCRIPTIONS = {
   422: 'The request is malformed',
   500: 'A bug of this service',
   502: 'The orchestrator failed, or refused our credentials',
-  503: 'The orchestrator cannot be reached, or it or this service is overloaded, see Retry-After; or a setting of this route is missing',
+  503: 'The orchestrator cannot be reached, it or this service is overloaded, or this service is shutting down, see Retry-After; or a setting of this route is missing',
   504: 'The orchestrator was too slow',
 } as const;
 

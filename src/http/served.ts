@@ -8,6 +8,7 @@ import type { PrefectSession } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
 import type { Span, Tracing } from '../telemetry/tracing.js';
 import { requestHeader, type Env } from './env.js';
+import type { InFlight } from './in-flight.js';
 import { checkRequest } from './request-limits.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 import { EVENT_STREAM_HEADERS, EventStreamReply, eventStreamBody } from './event-stream.js';
@@ -46,6 +47,8 @@ export interface Reporting {
   /** Are told of each request that is over, beside its log line. */
   observers?: readonly ((request: FinishedRequest) => void)[] | undefined;
   tracing?: Tracing | undefined;
+  /** Where requests can be answered before their handlers are done. */
+  inFlight?: InFlight | undefined;
 }
 
 type ReplyBody = string | Uint8Array<ArrayBuffer> | EventStreamReply | null;
@@ -64,7 +67,7 @@ export function served(
   route: string,
   handler: (c: Context<Env>, served: Served) => ReplyBody | Promise<ReplyBody>,
 ): (c: Context<Env>) => Promise<Response> {
-  const { tracing } = reporting;
+  const { tracing, inFlight } = reporting;
   return async (c) => {
     const started = performance.now();
     const requestId = requestIdOf(c);
@@ -75,7 +78,9 @@ export function served(
     const span = tracing && spanOf(tracing, c, route);
     try {
       checkRequest(c);
-      body = await (span ? tracing.within(span, () => handler(c, about)) : handler(c, about));
+      inFlight?.check();
+      const work = span ? tracing.within(span, () => handler(c, about)) : handler(c, about);
+      body = await (work instanceof Promise && inFlight ? inFlight.untilEnd(work, c.req.method) : work);
       status = about.status ?? (body === null ? 204 : 200);
     } catch (error) {
       thrown = error;

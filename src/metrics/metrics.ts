@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client';
-import { snapshot, textOf, type Snapshot } from './snapshot.js';
+import { countsOf, merged, snapshot, textOf, type Snapshot } from './snapshot.js';
 
 type Labels = Record<string, string | number>;
 
@@ -28,6 +28,8 @@ export class Metrics {
   private readonly counters = new Map<string, Counter>();
   private readonly histograms = new Map<string, Histogram>();
   private readonly readings: Reading[] = [];
+  private readonly parts = new Set<Metrics>();
+  private retired: Snapshot = [];
 
   /** Adds what Node knows of this process: CPU, memory, event loop, garbage collection. */
   addProcess(): void {
@@ -65,8 +67,27 @@ export class Metrics {
     };
   }
 
+  /** A part of this process that may end before it: what it counts is counted here, too. */
+  part(): Metrics {
+    const part = new Metrics();
+    this.parts.add(part);
+    return part;
+  }
+
+  /** A part has ended: its counts stay, its gauges are of the past. */
+  async retire(part: Metrics): Promise<void> {
+    const counted = await part.snapshot();
+    this.retired = countsOf([this.retired, counted]);
+    this.parts.delete(part);
+  }
+
   /** What was counted, for another process. */
   async snapshot(): Promise<Snapshot> {
+    const parts = await Promise.all([...this.parts].map((part) => part.snapshot()));
+    return merged([await this.own(), this.retired, ...parts]);
+  }
+
+  private async own(): Promise<Snapshot> {
     const own = await this.registry.getMetricsAsJSON();
     const read = this.readings.map(({ name, help, type, labels = {}, aggregator = 'sum', read: value }) => ({
       ...{ name, help, type, aggregator },

@@ -25,11 +25,16 @@ export function textOf(snapshots: readonly Snapshot[]): Promise<string> {
   return AggregatorRegistry.aggregate([...snapshots]).metrics();
 }
 
+/** Several snapshots as one. */
+export function merged(snapshots: readonly Snapshot[]): Snapshot {
+  return snapshot.parse(AggregatorRegistry.aggregate([...snapshots]).getMetricsAsArray());
+}
+
 /**
  * What ended or silent processes have counted: without it a sum would fall, which Prometheus takes for a restart of
  * everything. Their gauges are of the past.
  */
 export function countsOf(snapshots: readonly Snapshot[]): Snapshot {
   const counts = snapshots.map((one) => one.filter(({ type }) => type === 'counter' || type === 'histogram'));
-  return snapshot.parse(AggregatorRegistry.aggregate(counts).getMetricsAsArray());
+  return merged(counts);
 }

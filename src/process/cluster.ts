@@ -31,7 +31,7 @@ export async function startCluster(options: ClusterOptions): Promise<Facade> {
   const fleet = new Fleet({
     size: workers,
     timeoutMs: config.WORKER_TIMEOUT * 1000,
-    gracefulMs: config.GRACEFUL_TIMEOUT * 1000,
+    gracefulMs: (config.DRAIN_DELAY + config.GRACEFUL_TIMEOUT) * 1000,
     fork: () => cluster.fork(workerEnv),
     logger,
     hint,

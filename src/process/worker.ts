@@ -7,6 +7,9 @@ import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.j
 import { BEAT_MS, primaryMessage, type WorkerMessage } from './cluster/messages.js';
 import { Scrape } from './cluster/scrape.js';
 
+/** In milliseconds: a primary that is held up does not hold up the end of a worker. */
+const LEAVE_MS = 1_000;
+
 /**
  * Serves as one worker of a cluster until the primary says otherwise, and then ends the process.
  * @param readConfig reads the configuration of now: that of the primary may be older
@@ -40,7 +43,7 @@ export async function runWorker(readConfig: () => Promise<Config>): Promise<void
       if (message?.kind === 'drain') {
         void end({ config, facade, logger, telemetry, metrics }, message.replaced);
       } else if (message?.kind === 'count') void tellCounts(metrics);
-      else if (message) scrape.take(message.text);
+      else if (message?.kind === 'scraped') scrape.take(message.text);
     });
     tell({ kind: 'ready', url: facade.url });
   } catch (error) {
@@ -95,7 +98,22 @@ async function end(
   await tellCounts(metrics);
   await telemetry.close(leftOf(config, endedAt));
   await logger.close();
+  await leave();
   process.exit(0);
+}
+
+/**
+ * Waits until the primary has heard that this process serves no more: a connection that was on its way to it until then
+ * is handed back to the primary by Node, for another worker; it would be lost with this process.
+ */
+function leave(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, LEAVE_MS);
+    process.on('message', (received) => {
+      if (primaryMessage.safeParse(received).data?.kind === 'leave') resolve();
+    });
+    tell({ kind: 'leaving' });
+  });
 }
 
 /** Resolves when it is sent. */

@@ -4,8 +4,8 @@ import { probe } from '../prefect/work-pools.js';
 
 export interface ReadinessOptions {
   client: PrefectClient;
-  /** Aborted when the service ends. */
-  closing?: AbortSignal | undefined;
+  /** Aborted when the service is to get no new requests. */
+  draining?: AbortSignal | undefined;
 }
 
 /** How long an answer counts, and how long the orchestrator may take. */
@@ -21,8 +21,8 @@ export class Readiness {
 
   /** Why requests cannot be served, in words that hold no address and no secret; none: they can. Never fails. */
   async reasons(): Promise<string[]> {
-    const { client, closing } = this.options;
-    if (closing?.aborted) return ['this facade is about to end'];
+    const { client, draining } = this.options;
+    if (draining?.aborted) return ['this facade is about to end'];
     // Once it opened, what was heard before does not count.
     const isFresh = performance.now() - this.askedAt < FRESH_MS && !client.numbers.isBreakerOpen;
     if (!this.asked || !isFresh) {

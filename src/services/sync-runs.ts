@@ -100,7 +100,7 @@ export class SyncRuns {
       throw new AppError('orchestrator_timeout', detail, { upstream });
     }
     const detail = `this service is ending; flow run ${id} goes on`;
-    throw new AppError('orchestrator_unavailable', detail, { retryAfterSeconds: 1, upstream });
+    throw new AppError('shutting_down', detail, { retryAfterSeconds: 1, upstream });
   }
 
   /** The run as it is when it has ended or the time is over; undefined where it cannot be read just then. */

@@ -50,10 +50,11 @@ export async function startTelemetry(config: Config, logger: Logger): Promise<Te
 }
 
 /**
- * What GRACEFUL_TIMEOUT leaves for `close`, in milliseconds: a moment, even where requests took all of it.
+ * What DRAIN_DELAY and GRACEFUL_TIMEOUT leave for `close`, in milliseconds: a moment, even where requests took all of it.
  * @param endedAt when the end began, by `performance.now()`
  */
-export function leftOf({ GRACEFUL_TIMEOUT: seconds }: Config, endedAt: number): number {
+export function leftOf(config: Config, endedAt: number): number {
+  const seconds = config.DRAIN_DELAY + config.GRACEFUL_TIMEOUT;
   return Math.max(seconds * 1000 - (performance.now() - endedAt), LAST_MOMENT_MS);
 }
 

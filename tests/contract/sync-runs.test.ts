@@ -384,7 +384,7 @@ describe('A run that takes long', () => {
     expect(await reply).toMatchObject({
       status: 503,
       headers: { 'x-flow-run-id': id, 'retry-after': '1' },
-      json: { upstream: { flow_run_id: id } },
+      json: { code: 'shutting_down', upstream: { flow_run_id: id } },
     });
     expect(await stateOf(id)).toBe('SCHEDULED');
     await host.close();

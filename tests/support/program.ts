@@ -49,8 +49,8 @@ export interface ProgramOptions {
   isUnread?: boolean;
 }
 
-/** Calls the orchestrator for nobody but its hosts. */
-const ALONE = { WEBHOOK_AUTO_REGISTER: 'false', RECONCILE_INTERVAL: '0' };
+/** Calls the orchestrator for nobody but its hosts, and ends at once. */
+const ALONE = { WEBHOOK_AUTO_REGISTER: 'false', RECONCILE_INTERVAL: '0', DRAIN_DELAY: '0' };
 
 /** The facade as an operator starts it; its log lines tell what happens. */
 export class Program {

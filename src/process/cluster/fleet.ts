@@ -23,8 +23,8 @@ export const MOST_WORKERS = 64;
 const STABLE = 5_000;
 /** A start may take so long even where WORKER_TIMEOUT is less. In milliseconds. */
 const SLOW_START = 10_000;
-/** A worker keeps to GRACEFUL_TIMEOUT itself; so much later it is killed. In milliseconds. */
-const KILL_AFTER = 2_000;
+/** A worker keeps to its times itself, and has its last words then; so much later it is killed. In milliseconds. */
+const KILL_AFTER = 5_000;
 const MOST_FAILED_STARTS = 5;
 
 /**

@@ -135,6 +135,10 @@ export class Member {
       case 'retire':
         this.events.onRetire(this, message.reason);
         return;
+      case 'leaving':
+        // Behind all that was sent to it before, so that it hands back what it cannot serve.
+        this.tell({ kind: 'leave' });
+        return;
       case 'hint':
         this.events.hint(message.hint);
         return;

@@ -10,6 +10,8 @@ export const workerMessage = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('beat') }),
   /** It wants to be replaced: it has served its number of requests, or someone sent it SIGTERM. */
   z.object({ kind: z.literal('retire'), reason: z.string() }),
+  /** It has ended serving, and waits for the word to go: connections may be on their way to it. */
+  z.object({ kind: z.literal('leaving') }),
   /** It is asked for the numbers of all processes. */
   z.object({ kind: z.literal('scrape') }),
   /** What it has counted: because it was asked, or for the last time. */
@@ -32,6 +34,8 @@ export const primaryMessage = z.discriminatedUnion('kind', [
     /** Another one serves in its place: idle connections can be left in peace until they end by themselves. */
     replaced: z.boolean(),
   }),
+  /** Nothing more is on its way: it can end. */
+  z.object({ kind: z.literal('leave') }),
   /** It is to say what it has counted. */
   z.object({ kind: z.literal('count') }),
   /** The numbers of all processes, as text. */

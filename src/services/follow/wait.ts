@@ -42,7 +42,7 @@ export async function waitForEnd(
       if (gone.aborted) throw new AppError('client_gone', 'The host hung up');
       if (failure !== undefined && (isOver || isGone(failure))) throw failure;
       if (failure === undefined && known && (isOver || known.isEnded)) return known;
-      if (watch.isClosed) throw new AppError('orchestrator_unavailable', ENDING, { retryAfterSeconds: 1 });
+      if (watch.isClosed) throw new AppError('shutting_down', ENDING, { retryAfterSeconds: 1 });
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
