@@ -31,7 +31,12 @@ export async function startFacade(apiUrl: string, env: Record<string, string> = 
     error: write('error'),
     close: () => Promise.resolve(),
   };
-  const config = loadConfig({ DRAIN_DELAY: '0', PREFECT_API_RETRY_DELAY: '0.01', PREFECT_API_TIMEOUT: '10', ...env });
+  const config = loadConfig({
+    DRAIN_DELAY: '0',
+    PREFECT_API_RETRY_DELAY: '0.01',
+    PREFECT_API_TIMEOUT: '10',
+    ...env,
+  });
   let arrived = 0;
   const onRequest = () => {
     arrived += 1;
