@@ -28,11 +28,12 @@ const environment = z.object({
     .optional(),
   PREFECT_API_KEY: optionalText,
   PREFECT_API_AUTH_STRING: optionalText,
-  PREFECT_API_TIMEOUT: seconds(30),
+  PREFECT_API_TIMEOUT: seconds(25),
   PREFECT_API_RETRY: flag(true),
   PREFECT_API_RETRY_DELAY: z.coerce.number().min(0).max(60).default(0.5),
   PREFECT_API_CONNECTIONS: count(64, 10_000),
   PREFECT_API_QUEUE: count(2_000, 1_000_000),
+  PREFECT_API_MAX_REPLY_BYTES: count(64 * 1024 * 1024, 1024 * 1024 * 1024),
   PREFECT_PROXY_API_HOST: text
     .refine((host) => socketPath(host) !== '', 'unix: must be followed by a path')
     .default('127.0.0.1'),

@@ -17,6 +17,7 @@ export function createClient(
     retryDelaySeconds: config.PREFECT_API_RETRY_DELAY,
     connections: config.PREFECT_API_CONNECTIONS,
     queue: config.PREFECT_API_QUEUE,
+    maxReplyBytes: config.PREFECT_API_MAX_REPLY_BYTES,
     ...watching,
   });
 }

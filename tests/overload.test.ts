@@ -225,7 +225,7 @@ describe('Where no more can wait', () => {
     expect(await version()).toMatchObject({
       status: 503,
       headers: { 'retry-after': '1' },
-      json: { code: 'orchestrator_unavailable' },
+      json: { code: 'overloaded' },
     });
     const [started] = await sent(trigger);
     expect((await replies[1]!).status).toBe(503);

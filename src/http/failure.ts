@@ -31,10 +31,13 @@ function verdict(error: UpstreamError): { code: ErrorCode; options: AppErrorOpti
   switch (error.failure) {
     case 'timeout':
       return { code: 'orchestrator_timeout', options: {} };
-    case 'unreachable':
     case 'overloaded':
+      return { code: 'overloaded', options: { retryAfterSeconds } };
+    case 'unreachable':
     case 'breaker':
       return { code: 'orchestrator_unavailable', options: { retryAfterSeconds } };
+    case 'too_large':
+      return { code: 'orchestrator_failed', options: { upstream: TOO_LARGE } };
     case 'shape':
       return { code: 'orchestrator_failed', options: {} };
     case 'status':
@@ -48,3 +51,5 @@ function verdict(error: UpstreamError): { code: ErrorCode; options: AppErrorOpti
   if (status === 400 || status === 422) return { code: 'bad_request', options: { upstream } };
   return { code: 'orchestrator_failed', options: {} };
 }
+
+const TOO_LARGE = 'its reply is larger than PREFECT_API_MAX_REPLY_BYTES allows: ask for less at once';

@@ -5,7 +5,7 @@ import { UpstreamError } from './errors.js';
  * 15 of those in a row are one in 14 million.
  */
 const FAILURES_TO_OPEN = 15;
-/** While it is open, one call in this time is let through to try. In milliseconds. */
+/** While it is open, one call in this time is let through to try. In milliseconds, by a clock that is never set. */
 const TRY_EVERY = 1_000;
 
 /** Stops calling an orchestrator that fails again and again (5xx, unreachable, too slow; never a 4xx). */
@@ -14,7 +14,7 @@ export class Breaker {
   openings = 0;
   private failures = 0;
   private nextTry = 0;
-  private lastSuccess = 0;
+  private lastSuccess = -Infinity;
 
   /** Until a call succeeds, also while one is let through to try. */
   get isOpen(): boolean {
@@ -26,25 +26,25 @@ export class Breaker {
    * hangs must not hide that the orchestrator is back.
    * @throws UpstreamError `breaker` while the orchestrator is left alone
    */
-  admit(now = Date.now()): void {
+  admit(now = performance.now()): void {
     this.check(now);
     if (this.isOpen) this.nextTry = now + TRY_EVERY;
   }
 
   /** As `admit`, for a call that is not sent yet. */
-  check(now = Date.now()): void {
+  check(now = performance.now()): void {
     if (this.isOpen && now < this.nextTry) {
       throw new UpstreamError('breaker', { retryAfterSeconds: 1, sent: false });
     }
   }
 
-  succeeded(now = Date.now()): void {
+  succeeded(now = performance.now()): void {
     this.failures = 0;
     this.lastSuccess = now;
   }
 
   /** @param began when the call did: one that was sent before another one succeeded says nothing about now */
-  failed(began: number, now = Date.now()): void {
+  failed(began: number, now = performance.now()): void {
     if (began < this.lastSuccess) return;
     this.failures += 1;
     if (this.failures !== FAILURES_TO_OPEN) return;

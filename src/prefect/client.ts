@@ -64,6 +64,8 @@ export interface PrefectSession {
  * server that answers 503 one time in three. What an outage costs is bounded by the breaker.
  */
 const MIN_RETRIES_PER_SESSION = 10;
+/** For so long a host waits for an orchestrator that takes no connection: a server that restarts takes longer. */
+const REFUSED_MS = 3_000;
 
 /** The one way to the orchestrator. */
 export class PrefectClient {
@@ -96,6 +98,7 @@ class Session implements PrefectSession {
   readonly stats = { calls: 0, milliseconds: 0 };
   private readonly errand: Errand;
   private retries = 0;
+  private refusedUntil: number | undefined;
 
   constructor(
     private readonly transport: Transport,
@@ -103,7 +106,7 @@ class Session implements PrefectSession {
     { priority = 'normal', waitedMs = 0, timeoutSeconds = options.timeoutSeconds }: SessionOptions,
     span: Span | undefined,
   ) {
-    this.errand = { priority, deadline: Date.now() - waitedMs + timeoutSeconds * 1000, span };
+    this.errand = { priority, deadline: performance.now() - waitedMs + timeoutSeconds * 1000, span };
   }
 
   get<T>(path: ApiPath, options: Omit<CallOptions<T>, 'body'>): Promise<T> {
@@ -137,12 +140,12 @@ class Session implements PrefectSession {
       try {
         return await this.send(method, path, options, attempt);
       } catch (error) {
-        if (!(error instanceof UpstreamError) || !this.mayRetry(error, options.retry)) throw error;
-        const delay = retryDelay(error, attempt, this.options.retryDelaySeconds) * 1000;
-        if (Date.now() + delay >= this.errand.deadline) throw error;
+        if (!(error instanceof UpstreamError) || !this.mayRetry(error, options.retry, attempt)) throw error;
+        const next = performance.now() + retryDelay(error, attempt, this.options.retryDelaySeconds) * 1000;
+        if (next >= this.lastTry(error)) throw error;
         this.retries += 1;
         onRepeat?.(error);
-        await sleep(delay);
+        await sleep(next - performance.now());
       }
     }
   }
@@ -163,8 +166,15 @@ class Session implements PrefectSession {
     }
   }
 
-  private mayRetry(error: UpstreamError, retry: RetryClass): boolean {
+  /** When it is too late to try again. */
+  private lastTry({ failure, details }: UpstreamError): number {
+    if (failure !== 'unreachable' || details.sent !== false) return this.errand.deadline;
+    this.refusedUntil ??= performance.now() + REFUSED_MS;
+    return Math.min(this.refusedUntil, this.errand.deadline);
+  }
+
+  private mayRetry(error: UpstreamError, retry: RetryClass, attempt: number): boolean {
     const budget = Math.max(MIN_RETRIES_PER_SESSION, this.stats.calls - this.retries);
-    return this.options.retry && this.retries < budget && shouldRetry(error, retry);
+    return this.options.retry && this.retries < budget && shouldRetry(error, retry, attempt);
   }
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { splitObjects } from '../json.js';
 import type { PrefectSession } from './client.js';
+import { UpstreamError } from './errors.js';
 import { readPages, type PageSize } from './pages.js';
 import { nothing, plain } from './parse.js';
 import { path } from './path.js';
@@ -46,8 +47,16 @@ export interface EndedRun extends Run {
   end_time: string;
 }
 
-/** The run of a text that `flow-runs.readText` or a list gave. */
-export const parseRun = plain(run);
+/** The run of a text that `flow-runs.readText` or a list gave. @throws UpstreamError `shape` */
+export function parseRun(text: string): Run {
+  try {
+    return readRun(text);
+  } catch (error) {
+    throw new UpstreamError('shape', { cause: error });
+  }
+}
+
+const readRun = plain(run);
 
 export function isEnded(one: Run): one is EndedRun {
   return one.end_time !== null && TERMINAL.some((type) => type === one.state?.type);

@@ -3,6 +3,7 @@ export type UpstreamFailure =
   | 'timeout' // the deadline of the host's request passed
   | 'status' // a reply, but a bad one; a 4xx only if Prefect itself wrote it, or if its status says enough (401, 403, 429)
   | 'shape' // a reply that is not Prefect's, whatever its status
+  | 'too_large' // a reply longer than PREFECT_API_MAX_REPLY_BYTES
   | 'overloaded' // too many calls of ours are waiting already
   | 'breaker'; // the orchestrator failed too often in a row: not asked at all
 

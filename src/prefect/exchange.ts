@@ -12,13 +12,13 @@ export interface RawReply {
 /**
  * One request and its whole reply as text, over a pool. By `dispatch` rather than `request`: a reply that is read to its
  * end needs no stream.
- * @param deadline in milliseconds since the epoch; waiting for a connection counts
- * @throws UpstreamError `timeout` or `unreachable`
+ * @param limits deadline: in milliseconds of `performance.now()`; waiting for a connection counts
+ * @throws UpstreamError `timeout`, `unreachable` or `too_large`
  */
 export function exchange(
   pool: Dispatcher,
   options: Dispatcher.DispatchOptions,
-  deadline: number,
+  { deadline, maxBytes }: { deadline: number; maxBytes: number },
 ): Promise<RawReply> {
   return new Promise((resolve, reject) => {
     let connection: Dispatcher.DispatchController | undefined;
@@ -29,10 +29,11 @@ export function exchange(
       // Not on a connection yet: undici lets it go when its turn comes.
       if (connection) connection.abort(tooLate);
       else reject(tooLate);
-    }, deadline - Date.now());
+    }, deadline - performance.now());
 
     const reply: RawReply = { status: 0, text: '', contentType: undefined, retryAfter: undefined };
     const chunks: Buffer[] = [];
+    let bytes = 0;
     pool.dispatch(options, {
       onRequestStart: (controller) => {
         connection = controller;
@@ -44,8 +45,10 @@ export function exchange(
         reply.contentType = oneValue(headers['content-type']);
         reply.retryAfter = oneValue(headers['retry-after']);
       },
-      onResponseData: (_controller, chunk) => {
-        chunks.push(chunk);
+      onResponseData: (controller, chunk) => {
+        bytes += chunk.length;
+        if (bytes <= maxBytes) chunks.push(chunk);
+        else controller.abort(new UpstreamError('too_large', { status: reply.status }));
       },
       onResponseEnd: () => {
         clearTimeout(timer);

@@ -206,10 +206,10 @@ export function createFromDeployment(
   return api.post(path`/deployments/${deploymentId}/create_flow_run`, {
     body: {
       parameters,
-      state: {
-        type: 'SCHEDULED',
-        state_details: { scheduled_time: scheduledTime ?? new Date().toISOString() },
-      },
+      // Now is Prefect's own: ours may be ahead, and the run would wait for it.
+      ...(scheduledTime === undefined
+        ? {}
+        : { state: { type: 'SCHEDULED', state_details: { scheduled_time: scheduledTime } } }),
       idempotency_key: idempotencyKey ?? `prefect-proxy-${randomUUID()}`,
       ...(labels ? { labels } : {}),
     },

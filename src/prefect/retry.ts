@@ -12,12 +12,15 @@ export type RetryClass = 'read' | 'idempotent' | 'create' | 'unsafe';
 const MAX_DELAY_SECONDS = 4;
 const MAX_RETRY_AFTER_SECONDS = 3600;
 
-/** Whether a failed call may be sent again. Each line is one rule. */
-export function shouldRetry(error: UpstreamError, retry: RetryClass): boolean {
+/** What is no reply of Prefect is mostly the same the next time. */
+const SHAPE_RETRIES = 2;
+
+/** Whether a failed call may be sent again. Each line is one rule. @param attempt how often it was repeated already */
+export function shouldRetry(error: UpstreamError, retry: RetryClass, attempt: number): boolean {
   const isRepeatable = retry === 'read' || retry === 'idempotent';
   if (error.failure === 'unreachable') return isRepeatable || error.details.sent === false;
   // A reply that is no JSON or was cut: the next one may be whole.
-  if (error.failure === 'shape') return retry === 'read';
+  if (error.failure === 'shape') return retry === 'read' && attempt < SHAPE_RETRIES;
   if (error.failure !== 'status' || error.status === undefined) return false;
   // 429: it was not even looked at.
   if (error.status === 429) return true;

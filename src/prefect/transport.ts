@@ -18,6 +18,8 @@ export interface TransportOptions {
   authString?: string | undefined;
   timeoutSeconds: number;
   connections: number;
+  /** Bytes of a reply that are read; of a longer one the connection is dropped. */
+  maxReplyBytes: number;
   /** Calls that may be under way or waiting for a connection; of more, the least urgent are refused at once. */
   queue: number;
 }
@@ -25,7 +27,7 @@ export interface TransportOptions {
 /** What a call gets from the host's request that it is for. */
 export interface Errand {
   priority: Priority;
-  /** In milliseconds since the epoch; waiting for a connection counts. */
+  /** In milliseconds of `performance.now()`; waiting for a connection counts. */
   deadline: number;
   /** Where it is traced. */
   span: Span | undefined;
@@ -52,6 +54,7 @@ export interface TransportNumbers {
 export class Transport {
   private readonly pool: Pool;
   private readonly prefix: string;
+  private readonly maxReplyBytes: number;
   private readonly authorization: Record<string, string>;
   /** As spans name it. */
   private readonly server: Record<string, string | number>;
@@ -78,6 +81,7 @@ export class Transport {
       bodyTimeout: options.timeoutSeconds * 1000 + 1_000,
     });
     this.authorization = authorization(options);
+    this.maxReplyBytes = options.maxReplyBytes;
   }
 
   /** What is going on at this moment, and since the start. */
@@ -111,7 +115,7 @@ export class Transport {
   private async turn(priority: Priority, deadline: number): Promise<void> {
     this.breaker.check();
     try {
-      await this.admission.wait(priority, { patienceMs: deadline - Date.now() });
+      await this.admission.wait(priority, { patienceMs: deadline - performance.now() });
     } catch (error) {
       if (!(error instanceof NotAdmitted)) throw error;
       if (error.reason === 'full')
@@ -127,7 +131,7 @@ export class Transport {
     errand: Errand,
   ): Promise<T> {
     this.breaker.admit();
-    const began = Date.now();
+    const began = performance.now();
     try {
       const result = await this.call(method, path, options, errand);
       this.breaker.succeeded();
@@ -179,7 +183,8 @@ export class Transport {
       ...(method === 'GET' ? {} : this.csrf.headers()),
       ...callSpan?.headers,
     };
-    const reply = exchange(this.pool, { method, path: this.prefix + path.text, headers, body }, deadline);
+    const options = { method, path: this.prefix + path.text, headers, body };
+    const reply = exchange(this.pool, options, { deadline, maxBytes: this.maxReplyBytes });
     return callSpan ? endingWith(reply, callSpan) : reply;
   }
 
@@ -213,5 +218,7 @@ function isLocked(error: unknown, retry: RetryClass): boolean {
 
 function isOutage(error: unknown): boolean {
   if (!(error instanceof UpstreamError)) return false;
+  // An answer that is too long is one all the same.
+  if (error.failure === 'too_large') return false;
   return error.failure !== 'status' || (error.status !== undefined && error.status >= 500);
 }

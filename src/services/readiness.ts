@@ -57,6 +57,7 @@ const WORDS = {
   unreachable: 'the orchestrator cannot be reached',
   timeout: `the orchestrator did not answer within ${LIMIT_SECONDS} seconds`,
   shape: 'what answers at PREFECT_API_URL is no orchestrator',
+  too_large: 'a reply of the orchestrator is larger than PREFECT_API_MAX_REPLY_BYTES',
   overloaded: 'too many calls to the orchestrator are waiting',
   breaker: 'the orchestrator failed too often in a row: it is left alone for some seconds',
 };

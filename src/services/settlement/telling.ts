@@ -42,7 +42,7 @@ export class Telling implements Work {
   /** Since when it has not answered at all, or with a 5xx. */
   private downSince: number | undefined;
   private silences = 0;
-  private lastProbe = 0;
+  private lastProbe = -Infinity;
   /** States that the host was told, and attempts that failed, by run: labels say so later. */
   private readonly told = new Latest<string>();
   private readonly attempts = new Latest<DeliveryRecord>();
@@ -53,7 +53,7 @@ export class Telling implements Work {
    * Whether to try a host that does not answer once out of turn: not where it asked us to wait or does not know our key,
    * and the less often the longer it has been down.
    */
-  isTimeToProbe(now = Date.now()): boolean {
+  isTimeToProbe(now = performance.now()): boolean {
     if (this.downSince === undefined || this.silences < HOST_DOWN_AFTER) return false;
     if (now - this.lastProbe < PROBE_SHARE * (now - this.downSince)) return false;
     this.lastProbe = now;
@@ -88,7 +88,7 @@ export class Telling implements Work {
     }
     const isSilent = !outcome.refused && !outcome.gone && outcome.retryAfterSeconds === undefined;
     this.silences = isSilent ? this.silences + 1 : 0;
-    this.downSince = isSilent ? (this.downSince ?? Date.now()) : undefined;
+    this.downSince = isSilent ? (this.downSince ?? performance.now()) : undefined;
     // Out of turn: its schedule goes on as if nothing had been tried.
     if (wait > 0) return { again: wait };
     this.failures += 1;

@@ -208,6 +208,7 @@ export class MemoryClient extends PrefectClient {
       timeoutSeconds: 1,
       connections: 1,
       queue: 1,
+      maxReplyBytes: 1_000_000,
       retry: false,
       retryDelaySeconds: 0,
     });

@@ -4,7 +4,9 @@ const realImmediate = globalThis.setImmediate;
 
 /** Time stands still from here, until it is told to pass. Sockets are not part of it. */
 export function stopTime(): void {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'Date'] });
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'Date', 'performance'],
+  });
 }
 
 /** Lets time pass: what is due happens one after the other, each with all that follows from it in memory. */
