@@ -2,8 +2,10 @@ import { AppError } from '../errors.js';
 import type { PrefectSession } from '../prefect/client.js';
 import * as deployments from '../prefect/deployments.js';
 import type { Deployment } from '../prefect/deployments.js';
+import { UpstreamError } from '../prefect/errors.js';
 import * as flows from '../prefect/flows.js';
 import * as workPools from '../prefect/work-pools.js';
+import { onFreshRead, Overtaken } from './fresh-read.js';
 import type { ListLimits } from './rows.js';
 
 /** What every deployment made here has in common: where workers find the flow, and where its runs go by default. */
@@ -83,11 +85,19 @@ export async function create(
  * Replaces a deployment's parameters and schedule; its pool and queue only where given. A deployment that is switched
  * off stays off, and so does its new schedule: active and paused say the same after each call.
  */
-export async function update(
-  api: PrefectSession,
-  id: string,
-  wanted: SchedulePlace & { deployment_params: Record<string, unknown> },
-): Promise<void> {
+export async function update(api: PrefectSession, id: string, wanted: DeploymentChange): Promise<void> {
+  await onFreshRead(async () => {
+    await replace(api, id, wanted);
+    const now = await deployments.read(api, id);
+    // Two that replace the schedules at once may leave both new ones.
+    if (now.schedules.length > 1) throw new Overtaken();
+    if (!agrees(now)) await switchAll(api, now, !now.paused);
+  });
+}
+
+type DeploymentChange = SchedulePlace & { deployment_params: Record<string, unknown> };
+
+async function replace(api: PrefectSession, id: string, wanted: DeploymentChange): Promise<void> {
   const { cron, work_queue_name: queue, work_pool_name: givenPool } = wanted;
   // A pool that is not there is a 404 when a deployment is created, but a 500 when one is changed: it is asked for.
   const [existing] = await Promise.all([
@@ -114,7 +124,7 @@ export async function update(
     ...(schedule ? { schedules: [{ ...schedule, slug }] } : {}),
   });
   for (const old of existing.schedules.filter((one) => !schedule || one.slug !== slug)) {
-    await deployments.removeSchedule(api, id, old.id);
+    await deployments.removeSchedule(api, id, old.id).catch(overtaken);
   }
 }
 
@@ -123,11 +133,33 @@ export async function update(
  * the other: SQLite answers 503 to writes at once, and the back-off takes longer than the write.
  */
 export async function setActive(api: PrefectSession, id: string, active: boolean): Promise<void> {
-  const { schedules, paused } = await deployments.read(api, id);
+  await onFreshRead(async () => {
+    const found = await deployments.read(api, id);
+    if (found.paused !== active && agrees(found)) return;
+    await switchAll(api, found, active);
+    if (!agrees(await deployments.read(api, id))) throw new Overtaken();
+  });
+}
+
+async function switchAll(
+  api: PrefectSession,
+  { id, schedules, paused }: Deployment,
+  active: boolean,
+): Promise<void> {
   for (const schedule of schedules.filter((one) => one.active !== active)) {
-    await deployments.setScheduleActive(api, id, schedule, active);
+    await deployments.setScheduleActive(api, id, schedule, active).catch(overtaken);
   }
   if (paused === active) await deployments.update(api, id, { paused: !active });
+}
+
+/** Whether a deployment and its schedules say the same. */
+function agrees({ schedules, paused }: Deployment): boolean {
+  return schedules.every((schedule) => schedule.active !== paused);
+}
+
+/** A schedule that was read a moment before is gone: somebody else has replaced it since. */
+function overtaken(error: unknown): never {
+  throw error instanceof UpstreamError && error.isNotFound ? new Overtaken() : error;
 }
 
 /** The deployments of an organisation: these, or all where null. */
