@@ -56,7 +56,7 @@ AIRBYTE = {"type": "Airbyte Connection", "slug": "airbyte-sync", "seq": 1, "conn
         (DBT, {"project_dir": ""}, "'project_dir' must be a non-empty text"),
         (DBT, {"commands": None}, "'commands' must be a list of texts"),
         (DBT, {"cli_args": "--debug"}, "'cli_args' must be a list"),
-        (AIRBYTE, {"slug": "airbyte-reset"}, "unknown slug 'airbyte-reset'"),
+        (AIRBYTE, {"slug": "airbyte-rest"}, "unknown slug 'airbyte-rest'"),
         (AIRBYTE, {"connection_id": None}, "'connection_id' must be a non-empty text"),
         (AIRBYTE, {"timeout": "15"}, "'timeout' must be a number of seconds"),
         (AIRBYTE, {"streams": [{"streamNamespace": "n"}]}, "'streams' must be a list of objects with a 'streamName'"),
