@@ -5,7 +5,7 @@ const MOCK_PARITY = 'tests/live/mock-parity.test.ts';
 const EVERYTHING = ['tests/contract/**/*.test.ts', 'tests/live/**/*.test.ts'];
 /** What SQLite does in its own way: the queries of lists, what it stores, and runs as `npm start` has them. */
 const DATABASE_MATTERS = [
-  'tests/contract/{blocks-secret,deployments-filter,deployments-numbers,flow-runs,graph,logs,run-lists}*.test.ts',
+  'tests/contract/{blocks-secret,deployments-filter,deployments-numbers,flow-runs,graph,logs,run-lists,unstorable}*.test.ts',
   'tests/live/{examples,sync-runs}.test.ts',
   MOCK_PARITY,
 ];

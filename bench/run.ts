@@ -40,6 +40,8 @@ try {
     await import('./sync.js');
   } else if (values.only === 'overload') {
     await import('./overload.js');
+  } else if (values.only === 'bodies') {
+    await import('./bodies.js');
   } else if (values.only === 'tax') {
     await import('./tax.js');
   } else if (values.only === 'settlement') {

@@ -88,7 +88,7 @@ const environment = z.object({
   REQUEST_QUEUE_TIMEOUT: z.coerce.number().positive().max(600).default(5),
   MAX_WAITERS: count(2_000, 100_000),
   LIST_CEILING: count(10_000, 30_000),
-  MAX_BODY_BYTES: count(10 * 1024 * 1024, 1024 ** 3),
+  MAX_BODY_BYTES: count(2 * 1024 * 1024, 1024 ** 3),
   REQUEST_TIMEOUT: seconds(60),
   KEEP_ALIVE_TIMEOUT: seconds(5),
   LOGDIR: optionalText,

@@ -1,52 +1,24 @@
-import { parse as losslessParse, stringify as losslessStringify } from 'lossless-json';
+import { ExactNumber, ExactNumberFound } from './lib/exact-number.js';
+import { JsonReader, JsonSyntaxError } from './lib/json-reader.js';
 
-/**
- * A JSON number that a JavaScript number would change (`1.0`, `1e5`, 19 digits): kept as its own text, because
- * run parameters belong to the host and Python tells 1 from 1.0. Everything else is a plain number.
- */
-export class ExactNumber {
-  constructor(readonly text: string) {}
-
-  /** JSON.stringify cannot write a raw number on Node 20, so it is stopped here and the slow writer takes over. */
-  toJSON(): never {
-    throw new ExactNumberFound();
-  }
-}
-
-class ExactNumberFound extends Error {}
-
-/** The text was no JSON. `offset` is the position of the first wrong character. Never holds any of the text. */
-export class JsonSyntaxError extends Error {
-  constructor(readonly offset: number) {
-    super('not valid JSON');
-  }
-}
+export { ExactNumber, JsonSyntaxError };
 
 /** Numbers in a text that a JavaScript number may change: ending in .0, with an exponent, or of 16 digits and more. */
 const EXACT = /[:[,]\s*-?(?:\d+\.\d*0(?!\d)|[\d.]+[eE]|[\d.]{16})/;
-const exactNumbers = [
-  {
-    test: (v: unknown) => v instanceof ExactNumber,
-    stringify: (v: unknown) => (v instanceof ExactNumber ? v.text : ''),
-  },
-];
-
-function readNumber(text: string): number | ExactNumber {
-  const value = Number(text);
-  return String(value) === text ? value : new ExactNumber(text);
-}
 
 /**
  * Parses JSON; numbers that would be changed by it come back as ExactNumber. The last of equal keys counts.
  * @throws JsonSyntaxError, which holds no part of the text (V8's own message quotes it)
  */
 export function parseJson(text: string): unknown {
-  if (!EXACT.test(text) && !/^\s*-?\d/.test(text)) return parsePlainJson(text);
-  try {
-    return losslessParse(text, null, { parseNumber: readNumber, onDuplicateKey: ({ newValue }) => newValue });
-  } catch (error) {
-    throw new JsonSyntaxError(offsetOf(error));
-  }
+  return EXACT.test(text) || /^\s*-?\d/.test(text) ? readAll(text) : parsePlainJson(text);
+}
+
+/** What Prefect sends is taken as it comes: there is no limit but that of its size. */
+function readAll(text: string): unknown {
+  const reader = new JsonReader(text, { maxDepth: Infinity, storable: false });
+  reader.read();
+  return reader.value;
 }
 
 /** Parses JSON into plain JavaScript values, for replies where no value of a host is passed on. */
@@ -54,7 +26,7 @@ export function parsePlainJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new JsonSyntaxError(findOffset(text));
+    throw new JsonSyntaxError();
   }
 }
 
@@ -125,29 +97,14 @@ export function stringifyJson(value: unknown): string {
     return JSON.stringify(value);
   } catch (error) {
     if (!(error instanceof ExactNumberFound)) throw error;
-    return losslessStringify(value, null, undefined, exactNumbers) ?? 'null';
+    return write(value);
   }
 }
 
-/**
- * Whether the orchestrator can store a number: it answers 500 on every list that holds an integer beyond 64 bits.
- * A large number with a fraction or an exponent is one too: PostgreSQL writes 1e20 as an integer.
- */
-export function isStorableNumber(value: number | ExactNumber): boolean {
-  const text = value instanceof ExactNumber ? value.text : String(value);
-  const number = /^-?\d+$/.test(text) ? BigInt(text) : Number(text);
-  return number >= -(2n ** 63n) && number < 2n ** 64n;
-}
-
-function findOffset(text: string): number {
-  try {
-    losslessParse(text, null, { onDuplicateKey: ({ newValue }) => newValue });
-    return 0;
-  } catch (error) {
-    return offsetOf(error);
-  }
-}
-
-function offsetOf(error: unknown): number {
-  return Number(/at position (\d+)/.exec(error instanceof Error ? error.message : '')?.[1] ?? 0);
+function write(value: unknown): string {
+  if (value instanceof ExactNumber) return value.text;
+  if (Array.isArray(value)) return `[${value.map(write).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value ?? null);
+  const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+  return `{${fields.map(([key, field]) => `${JSON.stringify(key)}:${write(field)}`).join(',')}}`;
 }

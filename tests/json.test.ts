@@ -1,13 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  JsonSyntaxError,
-  isStorableNumber,
-  parseJson,
-  parsePlainJson,
-  splitObjects,
-  stringifyJson,
-} from '../src/json.js';
+import { JsonSyntaxError, parseJson, parsePlainJson, splitObjects, stringifyJson } from '../src/json.js';
+import { isStorableNumber } from '../src/lib/exact-number.js';
 
 const through = (text: string) => stringifyJson(parseJson(text));
 

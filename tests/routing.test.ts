@@ -158,11 +158,6 @@ describe('Paths that try to be clever', () => {
     expect(c.mock!.calls).toEqual([]);
   });
 
-  it('as a name, U+0000 is nobody: PostgreSQL stores none, and Prefect answers it with a 503', async () => {
-    expect(await c.host.get('/proxy/blocks/secret/%00')).toMatchObject({ status: 404 });
-    expect(c.mock!.calls).toEqual([]);
-  });
-
   it.each(names.slice(1))('as a name, %s stays below the block type', async (name) => {
     await c.host.get(`/proxy/blocks/airbyte/server/${name}`);
     expect(c.mock!.calls).toHaveLength(1);

@@ -1,7 +1,17 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Context } from 'hono';
+import pLimit from 'p-limit';
 import { AppError, type ValidationDetail } from '../errors.js';
-import { ExactNumber, JsonSyntaxError, parseJson, parsePlainJson } from '../json.js';
+import { ExactNumber } from '../lib/exact-number.js';
+import {
+  JsonReader,
+  JsonSyntaxError,
+  UnstorableTextError,
+  type JsonReaderOptions,
+} from '../lib/json-reader.js';
+import { UNSTORABLE_TEXT } from '../schemas/problem.js';
 import { requestHeader, type Env } from './env.js';
+import { shownPath } from './shown-input.js';
 
 /**
  * Reads a request body.
@@ -35,15 +45,24 @@ async function readStream(stream: ReadableStream<Uint8Array>, maxBytes: number):
   }
 }
 
+/** All that walks a body (JSON writers, Prefect's own parser) does it by recursion, and Prefect stores what is in it. */
+const FOR_PREFECT = { maxDepth: 200, storable: true };
+/** A few fields are looked at, and nothing is passed on. */
+const FOR_US = { maxDepth: Infinity, storable: false };
+/** In characters: some milliseconds of work. */
+const SLICE = 32 * 1024;
+/** Of the bodies that take more than a slice, so that no two slices come after each other. */
+const oneAtATime = pLimit(1);
+
 /**
  * The value of a body that is JSON whatever its content type says.
  * @throws AppError 400 for anything else
  */
-export function jsonBody(bytes: Uint8Array): unknown {
-  const text = decode(bytes);
+export async function jsonBody(bytes: Uint8Array): Promise<unknown> {
   try {
-    return parsePlainJson(text);
-  } catch {
+    return await read(decode(bytes), FOR_US);
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error;
     throw new AppError('bad_request', 'The body is not valid JSON');
   }
 }
@@ -51,49 +70,39 @@ export function jsonBody(bytes: Uint8Array): unknown {
 /**
  * The value of a body as FastAPI sees it: JSON is parsed, the text of another content type stays text (which no model
  * takes), no body is undefined.
- * @throws AppError 400 for invalid UTF-8, 422 `json_invalid` for malformed JSON, 422 for a text with U+0000 in it
+ * @throws AppError 400 for invalid UTF-8, 422 `json_invalid` for malformed JSON, 422 for a text that cannot be stored
  */
-export function fastApiBody(bytes: Uint8Array, contentType: string | undefined): unknown {
+export async function fastApiBody(bytes: Uint8Array, contentType: string | undefined): Promise<unknown> {
   if (bytes.byteLength === 0) return undefined;
   const text = decode(bytes);
   if (!isJson(contentType)) return text;
   try {
-    const value = parseJson(text);
+    const value = await read(text, FOR_PREFECT);
     // As a plain number it is no object to any schema.
-    if (value instanceof ExactNumber) return Number(value.text);
-    if (!isNestedDeeper(value, MAX_DEPTH)) {
-      if (text.includes('\\u0000')) refuseNul(value, ['body']);
-      return value;
-    }
+    return value instanceof ExactNumber ? Number(value.text) : value;
   } catch (error) {
-    if (!(error instanceof JsonSyntaxError || error instanceof RangeError)) throw error;
-    throw new AppError('validation_failed', [
-      jsonInvalid(error instanceof JsonSyntaxError ? error.offset : 0),
-    ]);
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    throw new AppError('validation_failed', [jsonInvalid(error.offset)]);
   }
-  throw new AppError('validation_failed', [jsonInvalid(0)]);
 }
 
-/** All that walks a body (checks, JSON writers, Prefect's own parser) does it by recursion. */
-const MAX_DEPTH = 200;
-
-function isNestedDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((inner) => isNestedDeeper(inner, levels - 1));
+/** Reads a JSON text and checks, in one pass, all that can be said of it without a schema. */
+async function read(text: string, options: JsonReaderOptions): Promise<unknown> {
+  const reader = new JsonReader(text, options);
+  try {
+    if (!reader.read(SLICE)) await oneAtATime(() => readOn(reader));
+  } catch (error) {
+    if (!(error instanceof UnstorableTextError)) throw error;
+    const loc = ['body', ...shownPath(error.path)];
+    throw new AppError('validation_failed', [{ ...UNSTORABLE_TEXT[error.reason], loc, input: null }]);
+  }
+  return reader.value;
 }
 
-/** PostgreSQL stores no U+0000, and Prefect answers 503 to what holds one, however often it is sent. */
-function refuseNul(value: unknown, loc: (string | number)[]): void {
-  const isList = Array.isArray(value);
-  const inner = typeof value === 'object' && value !== null ? Object.entries(value) : [];
-  if (
-    !isList &&
-    [value, ...inner.map(([key]) => key)].some((one) => typeof one === 'string' && one.includes('\0'))
-  ) {
-    const msg = 'Value error, the character U+0000 cannot be stored';
-    throw new AppError('validation_failed', [{ type: 'value_error', loc, msg, input: null }]);
-  }
-  for (const [key, one] of inner) refuseNul(one, [...loc, isList ? Number(key) : key]);
+/** Reads what is left in slices, between which everything else has its turn. */
+async function readOn(reader: JsonReader): Promise<void> {
+  do await nextTurn();
+  while (!reader.read(SLICE));
 }
 
 function decode(bytes: Uint8Array): string {

@@ -12,7 +12,7 @@ import { EventStreamReply } from './event-stream.js';
 import { failureOf } from './failure.js';
 import { API_KEY_SCHEMES, keyCheck, type HasKey } from './keys.js';
 import { describeRoute } from './openapi.js';
-import { allowedMethods, isLiteral, type Route } from './routing.js';
+import { allowedMethods, decodedParameters, isLiteral, type Route } from './routing.js';
 import { served, type Reporting, type Served } from './served.js';
 import { validationDetails } from './validation.js';
 
@@ -112,12 +112,15 @@ export class Router {
         const bytes = hasBody ? await readBytes(c, maxBodyBytes) : undefined;
         const body =
           bytes &&
-          (contract.anyContentType ? jsonBody(bytes) : fastApiBody(bytes, requestHeader(c, 'content-type')));
+          (await (contract.anyContentType
+            ? jsonBody(bytes)
+            : fastApiBody(bytes, requestHeader(c, 'content-type'))));
         const header =
           headerNames.length > 0
             ? Object.fromEntries(headerNames.map((name) => [name, requestHeader(c, name)]))
             : undefined;
-        const given = checked(contract.input, { path, query, header, body });
+        const parameters = decodedParameters(c.req.path, pattern) ?? path;
+        const given = checked(contract.input, { path: parameters, query, header, body });
         const hangUp = () => hangUpSignal(c);
         const bodyBytes = bytes?.byteLength ?? 0;
         const accepted = () => {

@@ -12,6 +12,35 @@ export function separatePath(request: Request, options?: { env?: Env['Bindings']
   return separated.length > 1 && separated.endsWith('/') ? separated.slice(0, -1) : separated;
 }
 
+/** Replaces bytes that are not UTF-8, as Python does: half of a surrogate pair, which no field accepts as text. */
+const NOT_UTF8 = '\udcff';
+
+/**
+ * The parameters of a percent-encoded path. The router would pass on an escape that is not UTF-8 as it was sent, so that
+ * `%ED%A0%BD` became the name of a block.
+ * @param pattern with `:name` for each parameter
+ * @returns undefined if nothing is encoded: the router's own parameters are right
+ */
+export function decodedParameters(path: string, pattern: string): Record<string, string> | undefined {
+  if (!path.includes('%')) return undefined;
+  const segments = path.split('/');
+  const parameters: Record<string, string> = {};
+  for (const [index, part] of pattern.split('/').entries())
+    if (part.startsWith(':')) parameters[part.slice(1)] = decoded(segments[index] ?? '');
+  return parameters;
+}
+
+/** A `%` that begins no escape stays as it is. */
+function decoded(segment: string): string {
+  return segment.replaceAll(/(?:%[0-9a-f]{2})+/gi, (escapes) => {
+    try {
+      return decodeURIComponent(escapes);
+    } catch {
+      return NOT_UTF8;
+    }
+  });
+}
+
 /** A pattern that is served, and by which method. */
 export interface Route {
   method: string;

@@ -2,14 +2,18 @@ import type { z } from '@hono/zod-openapi';
 import type { ValidationDetail } from '../errors.js';
 import { isObject } from '../schemas/lax.js';
 import type { Problem } from '../schemas/problem.js';
+import { shown, shownShape } from './shown-input.js';
 
-/** The problems of a request (`{path, query, body}`), in FastAPI's shape. */
+/** Details of one reply at most. */
+const MAX_DETAILS = 20;
+
+/** The first problems of a request (`{path, query, body}`), in FastAPI's shape. */
 export function validationDetails(given: unknown, error: z.ZodError): ValidationDetail[] {
-  return error.issues.map((issue) => {
+  return error.issues.slice(0, MAX_DETAILS).map((issue) => {
     const loc = issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step));
     const input = valueAt(given, loc);
     const { type, msg } = problemOf(issue, loc, input);
-    return { type, loc, msg, input: loc[0] === 'body' ? shownInput(given, loc, type) : (input ?? null) };
+    return { type, loc, msg, input: loc[0] === 'body' ? bodyInput(given, loc, type) : shown(input) };
   });
 }
 
@@ -38,23 +42,15 @@ function valueAt(given: unknown, steps: (string | number)[]): unknown {
 }
 
 const SECRET = /secret|password|token|api_?key|cred|env|param|extra|data|value/i;
-const MASK = '**********';
 
 /**
  * FastAPI repeats the input (for a missing field: the object it is missing in), and hosts log error bodies. So of an
  * object only its shape is shown, and of a value that may be a secret nothing.
  */
-function shownInput(given: unknown, loc: (string | number)[], type: string): unknown {
+function bodyInput(given: unknown, loc: (string | number)[], type: string): unknown {
   const isWhole = loc.length === 1;
   const value = valueAt(given, type === 'missing' && !isWhole ? loc.slice(0, -1) : loc);
   if (value === undefined || value === null) return null;
   const mayBeSecret = isWhole || loc.some((step) => SECRET.test(String(step)));
-  return typeof value === 'object' || mayBeSecret ? masked(value) : value;
-}
-
-/** The same lists and keys, with every value masked. */
-function masked(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(masked);
-  if (!isObject(value)) return MASK;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, masked(inner)]));
+  return typeof value === 'object' || mayBeSecret ? shownShape(value) : shown(value);
 }

@@ -46,7 +46,7 @@ export function addWebhookRoutes({ router, notifications }: RouteContext): void 
         reply: { status: 'ok' },
       },
       failure: 'failed to take the notification',
-      errors: [400, 413],
+      errors: [400],
     },
     ({ body }, { bodyBytes }) => {
       if (body) {

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { CURSOR, readCursor } from '../services/follow/cursor.js';
 import { REASON_CODES } from '../services/explain-reasons.js';
-import { uuid } from './lax.js';
+import { list, uuid } from './lax.js';
 
 const id = z.string().openapi({ format: 'uuid' });
 const time = z.string().nullable().openapi({ format: 'date-time' });
@@ -47,11 +47,7 @@ export const lastEventId = z
 
 export const manyRuns = z
   .object({
-    ids: z.array(uuid).superRefine((ids, context) => {
-      if (ids.length >= 1 && ids.length <= MAX_IDS) return;
-      const message = `List should have 1 to ${MAX_IDS} items`;
-      context.addIssue({ code: 'custom', message, params: { type: 'list_length' } });
-    }),
+    ids: list(uuid, { min: 1, max: MAX_IDS }),
   })
   .openapi('ManyRuns');
 

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
-import { ExactNumber, isStorableNumber } from '../json.js';
-import type { Problem } from './problem.js';
+import { ExactNumber } from '../lib/exact-number.js';
+import { holdsUnstorableNumber, unstorableReason } from '../lib/json-reader.js';
+import { UNSTORABLE_TEXT, type Problem } from './problem.js';
 import { toUtcTime } from './time.js';
 
 /*
@@ -14,13 +15,17 @@ const MISSING: Problem = { type: 'missing', msg: 'Field required' };
 type Form = {
   type: 'string' | 'integer' | 'number' | 'boolean' | 'object' | 'array' | 'null';
   format?: string;
+  description?: string;
   minimum?: number;
   maximum?: number;
   maxLength?: number;
   pattern?: string;
   enum?: (string | number)[];
   additionalProperties?: boolean;
-  items?: Record<string, never>;
+  items?: Description | Record<string, never>;
+  minItems?: number;
+  maxItems?: number;
+  default?: never[];
 };
 
 /** What the OpenAPI document says of a field: its form, or each of them, the usual one first. */
@@ -47,11 +52,11 @@ function field<T>(description: Description, read: (value: unknown) => { value: T
   return schema;
 }
 
-/** Makes a field optional; null and absence both come out as null. */
-export function orNull<T extends z.ZodType>(schema: T) {
+/** Makes a field take null as well. */
+export function nullable<T extends z.ZodType>(schema: T) {
   const description = descriptions.get(schema);
-  const nullable = schema.nullable();
-  return (description ? nullable.openapi(orNullForm(description)) : nullable).default(null);
+  const either = schema.nullable();
+  return description ? either.openapi(orNullForm(description)) : either;
 }
 
 function orNullForm(description: Description) {
@@ -59,10 +64,43 @@ function orNullForm(description: Description) {
   return { ...description, type: [description.type, 'null' as const] };
 }
 
-/** `str`: nothing but text. */
-export const str = field<string>({ type: 'string' }, (value) =>
-  typeof value === 'string' ? { value } : { type: 'string_type', msg: 'Input should be a valid string' },
+/** Makes a field optional; null and absence both come out as null. */
+export function orNull<T extends z.ZodType>(schema: T) {
+  return nullable(schema).default(null);
+}
+
+const NO_TEXT: Problem = { type: 'string_type', msg: 'Input should be a valid string' };
+
+function readText(value: unknown): { value: string } | Problem {
+  if (typeof value !== 'string') return NO_TEXT;
+  const reason = unstorableReason(value);
+  return reason ? UNSTORABLE_TEXT[reason] : { value };
+}
+
+/** `str`: nothing but text, and one that every database of Prefect can store. */
+export const str = field<string>({ type: 'string' }, readText);
+
+/**
+ * In Unicode characters, which take 4 bytes each at most. Prefect has names in indexes, and a row of an index takes 2,704
+ * bytes in PostgreSQL: of a longer name it says 503, and of a longer tag it loses the events of all runs.
+ */
+const NAME_LENGTH = 600;
+
+/** A text that Prefect keeps in an index or that names something there. */
+export const name = field<string>(
+  { type: 'string', maxLength: NAME_LENGTH, description: `At most ${NAME_LENGTH} characters` },
+  (value) => {
+    const result = readText(value);
+    if (!('value' in result) || isShort(result.value)) return result;
+    return { type: 'string_too_long', msg: `String should have at most ${NAME_LENGTH} characters` };
+  },
 );
+
+function isShort(text: string): boolean {
+  // A character has two units at most.
+  if (text.length <= NAME_LENGTH || text.length > 2 * NAME_LENGTH) return text.length <= NAME_LENGTH;
+  return Array.from(text).length <= NAME_LENGTH;
+}
 
 const INT_PARSING: Problem = {
   type: 'int_parsing',
@@ -154,7 +192,7 @@ const PORT_TEXT = '^0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|6
 const PORT = new RegExp(PORT_TEXT);
 
 function readPort(value: unknown): { value: number } | Problem {
-  if (typeof value !== 'string') return { type: 'string_type', msg: 'Input should be a valid string' };
+  if (typeof value !== 'string') return NO_TEXT;
   const result = readInteger(value);
   if (!('value' in result)) return result;
   if (PORT.test(value.trim())) return result;
@@ -181,16 +219,41 @@ export function nestedModel<S extends z.ZodRawShape>(shape: S) {
   );
 }
 
+const BEYOND_64_BITS: Problem = { type: 'int_parsing_size', msg: 'A number in it is beyond 64 bits' };
+
 /** `dict`: a free object. Numbers that the orchestrator cannot store are refused here, before they break its lists. */
 export const dict = field<Record<string, unknown>>(
   { type: 'object', additionalProperties: true },
   (value) => {
     if (!isObject(value)) return { type: 'dict_type', msg: 'Input should be a valid dictionary' };
-    return isStorable(value)
-      ? { value }
-      : { type: 'int_parsing_size', msg: 'A number in it is beyond 64 bits' };
+    return holdsUnstorableNumber(value) ? BEYOND_64_BITS : { value };
   },
 );
+
+/** `list` of at most `max` items; no item is looked at where there are more. Numbers are refused as in `dict`. */
+export function list<T extends z.ZodType>(item: T, { min = 0, max }: { min?: number; max: number }) {
+  const description: Description = {
+    type: 'array',
+    items: descriptions.get(item) ?? {},
+    ...(min > 0 ? { minItems: min } : {}),
+    maxItems: max,
+  };
+  const bounded = field<unknown[]>(description, (value) => {
+    if (!Array.isArray(value)) return { type: 'list_type', msg: 'Input should be a valid list' };
+    if (value.length < min || value.length > max)
+      return { type: 'list_length', msg: `List should have ${min} to ${max} items` };
+    return holdsUnstorableNumber(value) ? BEYOND_64_BITS : { value: value as unknown[] };
+  });
+  const schema = bounded.pipe(z.array(item)).openapi(description);
+  descriptions.set(schema, description);
+  return schema;
+}
+
+/** The same, optional: absence comes out as an empty list. */
+export function listOrEmpty<T extends z.ZodType>(item: T, limits: { max: number }) {
+  const schema = list(item, limits);
+  return schema.default([]).openapi({ ...descriptions.get(schema), default: [] });
+}
 
 /** Text, or seconds or milliseconds since 1970. The last year that a calendar of Prefect's can tell is 9998. */
 const TIME: Form[] = [
@@ -210,7 +273,7 @@ const CANONICAL_UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 const UUID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
 function readUuid(value: unknown): { value: string } | Problem {
-  if (typeof value !== 'string') return { type: 'string_type', msg: 'Input should be a valid string' };
+  if (typeof value !== 'string') return NO_TEXT;
   if (CANONICAL_UUID.test(value)) return { value };
   if (!UUID.test(value)) return { type: 'uuid_parsing', msg: 'Input should be a valid UUID' };
   const digits = value.toLowerCase().replaceAll('-', '');
@@ -236,9 +299,4 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return (
     typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof ExactNumber)
   );
-}
-
-function isStorable(value: unknown): boolean {
-  if (typeof value === 'number' || value instanceof ExactNumber) return isStorableNumber(value);
-  return typeof value !== 'object' || value === null || Object.values(value).every(isStorable);
 }

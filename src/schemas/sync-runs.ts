@@ -1,20 +1,16 @@
 import { z } from '@hono/zod-openapi';
-import { dict, str } from './lax.js';
+import { dict, list, listOrEmpty, str } from './lax.js';
 import { newRunHeaders } from './resources.js';
 
-/** `list`: of anything that can be stored (see `dict`); what the flow cannot use, it refuses itself. */
-const list = z.array(z.unknown()).superRefine((items, context) => {
-  if (dict.safeParse({ items }).success) return;
-  const message = 'A number in it is beyond 64 bits';
-  context.addIssue({ code: 'custom', message, params: { type: 'int_parsing_size' } });
-});
+/** Of anything: what the flow cannot use, it refuses itself. */
+const COMMANDS = { max: 1_000 };
 
 const common = {
   type: str,
   slug: str,
   working_dir: str,
   env: dict,
-  commands: list,
+  commands: list(z.unknown(), COMMANDS),
   flow_name: str,
   flow_run_name: str,
 };
@@ -25,7 +21,7 @@ export const dbtRun = z
     profiles_dir: str,
     project_dir: str,
     cli_profile_block: str,
-    cli_args: list.default([]),
+    cli_args: listOrEmpty(z.unknown(), COMMANDS),
   })
   .openapi('DbtRun');
 

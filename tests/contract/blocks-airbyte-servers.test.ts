@@ -130,7 +130,7 @@ describe('GET /proxy/blocks/airbyte/server/{blockname}', () => {
     expect((await c.host.get(URL + name.toUpperCase())).json).toEqual({ block_id: null });
   });
 
-  it.each(['none', 'a%20b', '%F0%9F%98%80', 'a%3Fx=1', '..%3F', '%00', '%FF', 'x'.repeat(4000)])(
+  it.each(['none', 'a%20b', '%F0%9F%98%80', 'a%3Fx=1', '..%3F', 'x'.repeat(4000)])(
     'gives null for %.20s',
     async (name) => {
       const reply = await c.host.get(URL + name);

@@ -58,8 +58,10 @@ describe('A time that hosts send', () => {
       expect(pydantic).toBeNull();
       expect(read(given)).toBeNull();
     } else {
-      // Prefect is asked in UTC, where it would be before the first year or after the last one.
-      expect(read(given)).toBe(known === 'beyond the calendar in UTC' ? null : known);
+      // Prefect is asked in UTC, where it would be before the first year or after the last one; and in the year 9999 it
+      // stores what it cannot read again.
+      const isRefused = known === 'beyond the calendar in UTC' || known?.startsWith('9999-');
+      expect(read(given)).toBe(isRefused ? null : known);
     }
   });
 
