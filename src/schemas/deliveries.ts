@@ -22,8 +22,7 @@ function placeOf(cursor: string): Place | undefined {
 
 const cursor = z
   .string()
-  .transform((text, context): Place | undefined => {
-    if (text === '') return undefined;
+  .transform((text, context): Place => {
     const place = placeOf(text);
     if (place) return place;
     const msg = 'Input should be the next_cursor of a reply before';
@@ -32,8 +31,8 @@ const cursor = z
   })
   .openapi({
     type: 'string',
-    description:
-      '`next_cursor` of the reply before, with the same range and state; an empty text is like none',
+    minLength: 1,
+    description: '`next_cursor` of the reply before, with the same range and state',
   });
 
 const LIMIT = 200;

@@ -23,11 +23,12 @@ export function holdsAny(held: Resources): boolean {
 export const newRunHeaders = z.object({
   'x-cleanup-resources': z
     .string()
-    .transform((text) => (text === '' ? undefined : jsonOrText(text)))
-    .pipe(resources.optional())
+    .transform(jsonOrText)
+    .pipe(resources)
     .optional()
     .openapi({
       type: 'string',
+      minLength: 2,
       description:
         'JSON: what is deleted or given back when the run has ended: `block_documents`, `deployments`, ' +
         '`concurrency_leases`, each a list of ids (50 at most). After a failure it is kept for CLEANUP_GRACE seconds, ' +
