@@ -1,8 +1,18 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { unknownNames } from './config-names.js';
+import { strangeNames, unknownNames } from './config-names.js';
+import {
+  certificateFile,
+  customHeaders,
+  isHttpProxy,
+  isIgnoredHeader,
+  proxyUrl,
+  withProxyNames,
+} from './config-network.js';
 import { workQueues } from './config/work-queues.js';
+import { proxyFor } from './lib/proxy-rules.js';
+import { takeLogin } from './lib/url-login.js';
 import { isLocalHost, socketPath, urlOf } from './process/address.js';
 
 const text = z.string().trim();
@@ -28,6 +38,14 @@ const environment = z.object({
     .optional(),
   PREFECT_API_KEY: optionalText,
   PREFECT_API_AUTH_STRING: optionalText,
+  PREFECT_API_SSL_CERT_FILE: certificateFile,
+  SSL_CERT_FILE: certificateFile,
+  PREFECT_API_TLS_INSECURE_SKIP_VERIFY: flag(false),
+  PREFECT_CLIENT_CUSTOM_HEADERS: customHeaders,
+  HTTP_PROXY: proxyUrl,
+  HTTPS_PROXY: proxyUrl,
+  ALL_PROXY: proxyUrl,
+  NO_PROXY: words,
   PREFECT_API_TIMEOUT: seconds(25),
   PREFECT_API_RETRY: flag(true),
   PREFECT_API_RETRY_DELAY: z.coerce.number().min(0).max(60).default(0.5),
@@ -67,11 +85,9 @@ const environment = z.object({
   HOST_WEBHOOK_KEY: optionalText,
   HOST_WEBHOOK_SECRET: z
     .string()
-    .regex(
-      /^(whsec_)?[A-Za-z0-9+/]{32,}={0,2}$/,
-      'must be base64 of 24 bytes or more, with or without whsec_',
-    )
+    .refine(isWebhookSecret, 'must be base64 of 24 to 64 bytes, with or without whsec_')
     .optional(),
+  HOST_WEBHOOK_TLS_INSECURE_SKIP_VERIFY: flag(false),
   HOST_WEBHOOK_TIMEOUT: z.coerce.number().positive().max(600).default(10),
   HOST_WEBHOOK_CONCURRENCY: count(8, 1_000),
   CLEANUP_GRACE: z.coerce.number().min(0).max(86_400).default(60),
@@ -126,7 +142,14 @@ const environment = z.object({
     .optional(),
 });
 
-export type Config = Readonly<z.infer<typeof environment>>;
+export type Config = Readonly<
+  z.infer<typeof environment> & {
+    /** `Authorization` for the host, from a login in HOST_WEBHOOK_URL. */
+    hostAuthorization?: string | undefined;
+    /** Names that are set and look as if they were meant for us: a line for each. */
+    strangeNames?: readonly string[];
+  }
+>;
 
 /** The environment is wrong; `problems` has one line for each variable, naming it and never its value. */
 export class ConfigError extends Error {
@@ -149,6 +172,28 @@ const RELATIONS: Relation[] = [
     problem: 'only one of them can be sent',
   },
   {
+    of: ['PREFECT_API_URL', 'PREFECT_API_KEY', 'PREFECT_API_AUTH_STRING'],
+    isWrong: ({ PREFECT_API_URL: url, PREFECT_API_KEY: key, PREFECT_API_AUTH_STRING: login }) =>
+      url !== undefined && takeLogin(url).login !== undefined && (key ?? login) !== undefined,
+    problem: 'the URL has a login of its own, and only one can be sent',
+  },
+  {
+    of: ['PREFECT_CLIENT_CUSTOM_HEADERS', 'PREFECT_API_URL', 'PREFECT_API_KEY', 'PREFECT_API_AUTH_STRING'],
+    isWrong: ({
+      PREFECT_CLIENT_CUSTOM_HEADERS: headers,
+      PREFECT_API_URL: url = '',
+      PREFECT_API_KEY: key,
+      PREFECT_API_AUTH_STRING: login,
+    }) => 'authorization' in headers && (key ?? login ?? takeLogin(url).login) !== undefined,
+    problem: 'only one authorization can be sent',
+  },
+  ...(['PREFECT_API_URL', 'HOST_WEBHOOK_URL'] as const).map((name) => ({
+    of: [name, 'HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'] satisfies (keyof Config)[],
+    // Of a proxy that is not used, nothing is wrong.
+    isWrong: (config: Config) => !isHttpProxy(config[name] && proxyFor(config[name], config)),
+    problem: 'only proxies by http:// or https:// can be used (or name the server in NO_PROXY)',
+  })),
+  {
     of: ['PREFECT_PROXY_API_HOST', 'PROXY_API_KEY'],
     isWrong: (config) =>
       !isLocalHost(config.PREFECT_PROXY_API_HOST) &&
@@ -166,6 +211,21 @@ const RELATIONS: Relation[] = [
 ];
 
 const DOUBTS: Relation[] = [
+  {
+    of: ['PREFECT_API_TLS_INSECURE_SKIP_VERIFY'],
+    isWrong: (config) => config.PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
+    problem: "Prefect's certificate is not checked: whoever is on the way can read and change everything",
+  },
+  {
+    of: ['HOST_WEBHOOK_TLS_INSECURE_SKIP_VERIFY'],
+    isWrong: (config) => config.HOST_WEBHOOK_TLS_INSECURE_SKIP_VERIFY,
+    problem: "the host's certificate is not checked: whoever is on the way can read the notification key",
+  },
+  {
+    of: ['PREFECT_CLIENT_CUSTOM_HEADERS'],
+    isWrong: (config) => Object.keys(config.PREFECT_CLIENT_CUSTOM_HEADERS).some(isIgnoredHeader),
+    problem: 'headers that belong to the client or to the connection are not sent',
+  },
   {
     of: ['PREFECT_PROXY_API_HOST', 'ALLOW_UNAUTHENTICATED'],
     isWrong: (config) => !isLocalHost(config.PREFECT_PROXY_API_HOST) && config.PROXY_API_KEY.length === 0,
@@ -190,7 +250,7 @@ export function loadConfig(
   namesInFile: readonly string[] = [],
 ): Config {
   const given = Object.fromEntries(
-    Object.entries(env).flatMap(([name, value]) =>
+    Object.entries(withProxyNames(env)).flatMap(([name, value]) =>
       value?.trim() && !isServiceLink(name, value) ? [[name, value.trim()]] : [],
     ),
   );
@@ -200,15 +260,31 @@ export function loadConfig(
   // What is wrong by itself is left out, so that the rest can be looked at, too.
   const rest = parsed.data ?? environment.parse(omit(given, wrong));
   const names = { environment: Object.keys(env), file: new Set(namesInFile) };
+  const known = Object.keys(environment.shape);
   const problems = [
-    ...unknownNames(names, Object.keys(environment.shape)),
+    ...unknownNames(names, known),
     ...issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...RELATIONS.filter(({ of, isWrong }) => !of.some((name) => wrong.has(name)) && isWrong(rest)).map(
       ({ of, problem }) => `${of.join(' and ')}: ${problem}`,
     ),
   ];
   if (problems.length > 0) throw new ConfigError(problems);
-  return Object.freeze(rest);
+  return Object.freeze(withoutLogins({ ...rest, strangeNames: strangeNames(names, known) }));
+}
+
+/** Takes the logins out of the URLs, so that no URL can show one. */
+function withoutLogins(config: Config): Config {
+  const { PREFECT_API_URL: prefect, HOST_WEBHOOK_URL: host } = config;
+  const { login, url: prefectUrl } = takeLogin(prefect ?? '');
+  const { authorization, url: hostUrl } = takeLogin(host ?? '');
+  return {
+    ...config,
+    ...(login !== undefined && {
+      PREFECT_API_URL: withoutTrailingSlash(prefectUrl),
+      PREFECT_API_AUTH_STRING: login,
+    }),
+    ...(authorization !== undefined && { HOST_WEBHOOK_URL: hostUrl, hostAuthorization: authorization }),
+  };
 }
 
 function omit(given: Readonly<Record<string, string>>, names: ReadonlySet<string>): Record<string, string> {
@@ -222,9 +298,11 @@ function isServiceLink(name: string, value: string): boolean {
 
 /** What can be, and is hardly meant: a line for each. */
 export function doubtsOf(config: Config): string[] {
-  return DOUBTS.filter(({ isWrong }) => isWrong(config)).map(
-    ({ of, problem }) => `${of.join(' and ')}: ${problem}`,
-  );
+  const doubts = DOUBTS.filter(({ isWrong }) => isWrong(config));
+  return [
+    ...doubts.map(({ of, problem }) => `${of.join(' and ')}: ${problem}`),
+    ...(config.strangeNames ?? []),
+  ];
 }
 
 /** Reads `.env` beside the working directory into the process, where there is one. @returns the names in it */
@@ -249,4 +327,11 @@ function isBelow(path: string): boolean {
 
 function withoutTrailingSlash(url: string): string {
   return url.replace(/\/+$/, '');
+}
+
+/** As the libraries of Standard Webhooks read it. */
+function isWebhookSecret(secret: string): boolean {
+  const base64 = secret.replace(/^whsec_/, '');
+  const { length } = Buffer.from(base64, 'base64');
+  return /^[A-Za-z0-9+/]+={0,2}$/.test(base64) && base64.length % 4 === 0 && length >= 24 && length <= 64;
 }

@@ -6,7 +6,7 @@ import { Metrics } from './metrics/metrics.js';
 import { callMetrics, readClient, readEventStream } from './metrics/serving.js';
 import { attemptMetrics, deliveryMetrics, readReconciler, readSettlement } from './metrics/settling.js';
 import { EventStream } from './prefect/event-stream.js';
-import { createClient, eventsConnection } from './create-client.js';
+import { createClient, eventsConnection, hostNetwork } from './create-client.js';
 import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
 import { SharedPosition } from './services/settlement/position.js';
@@ -110,6 +110,8 @@ function hostOf(
   if (config.HOST_WEBHOOK_URL === undefined) return undefined;
   return new HostWebhook({
     url: config.HOST_WEBHOOK_URL,
+    authorization: config.hostAuthorization,
+    network: hostNetwork(config, config.HOST_WEBHOOK_URL),
     key: config.HOST_WEBHOOK_KEY ?? config.PREFECT_NOTIFICATIONS_WEBHOOK_KEY[0],
     secret: config.HOST_WEBHOOK_SECRET,
     timeoutSeconds: config.HOST_WEBHOOK_TIMEOUT,

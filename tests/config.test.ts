@@ -176,16 +176,21 @@ describe('Configuration', () => {
       expect(inFile).toEqual([`${name}: there is no such variable; did you mean ${meant}?`]);
     });
 
-    it('has no suggestion where nothing is like it', () => {
-      expect(named('HOST_WEBHOOK_COLOUR')).toEqual(['HOST_WEBHOOK_COLOUR: there is no such variable']);
-    });
+    it.each(['HOST_WEBHOOK_COLOUR', 'WEBHOOK_SECRET', 'PROXY_API_URL', 'RECONCILE_MODE'])(
+      '%s stops in .env, and is a doubt elsewhere: the environment is shared',
+      (name) => {
+        expect(both(name)).toEqual([[], [`${name}: there is no such variable`]]);
+        expect(doubtsOf(loadConfig({ [name]: 'canary' }))).toEqual([
+          `${name}: no variable of this service; it is ignored`,
+        ]);
+      },
+    );
 
     it.each([
       // Prefect's own, those of the compose files, of hosts, of libraries, of a shell.
       'PREFECT_API_DATABASE_CONNECTION_URL',
       'PREFECT_API_ENABLE_HTTP2',
       'PREFECT_API_REQUEST_TIMEOUT',
-      'PREFECT_API_SSL_CERT_FILE',
       'PREFECT_CLIENT_MAX_RETRIES',
       'PREFECT_HOME',
       'PREFECT_LOGGING_LEVEL',

@@ -59,7 +59,7 @@ describe('GET /readyz', () => {
   });
 
   it('says that the orchestrator cannot be reached', async () => {
-    await start({}, `http://user:${PASSWORD}@127.0.0.1:1/api`);
+    await start({ PREFECT_API_AUTH_STRING: '' }, `http://user:${PASSWORD}@127.0.0.1:1/api`);
     const reply = await ready();
     expect(reply).toMatchObject(unavailable('cannot be reached'));
     expect(reply.text).not.toContain(PASSWORD);

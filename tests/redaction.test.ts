@@ -181,8 +181,8 @@ describe('The real program', () => {
       cwd: fileURLToPath(new URL('..', import.meta.url)),
       env: {
         PATH: process.env['PATH'],
-        PREFECT_API_URL: c.apiUrl.replace('//', `//user:${CANARY}@`),
-        PREFECT_API_AUTH_STRING: `admin:${PASSWORD}`,
+        PREFECT_API_URL: c.apiUrl.replace('//', `//admin:${PASSWORD}@`),
+        PREFECT_CLIENT_CUSTOM_HEADERS: JSON.stringify({ 'x-access': CANARY }),
         PREFECT_API_RETRY: 'false',
         PREFECT_PROXY_API_PORT: '0',
         LOG_LEVEL: 'debug',

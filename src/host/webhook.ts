@@ -1,11 +1,15 @@
 import { createHmac } from 'node:crypto';
 import pLimit, { type LimitFunction } from 'p-limit';
-import { Agent, request } from 'undici';
+import { request, type Dispatcher } from 'undici';
+import { createPool, type Network } from '../lib/outbound.js';
 import { parseRetryAfter } from '../prefect/retry.js';
 import { serverOf, type Span, type Tracing } from '../telemetry/tracing.js';
 
 export interface HostWebhookOptions {
   url: string;
+  /** Sent as `Authorization`. */
+  authorization?: string | undefined;
+  network?: Network | undefined;
   /** Sent as `X-Notification-Key`. */
   key?: string | undefined;
   /** Standard Webhooks secret, base64, with or without `whsec_`. None: not signed. */
@@ -34,7 +38,7 @@ const WRONG_KEY = [400, 401, 403];
 
 /** The host's own webhook receiver. */
 export class HostWebhook {
-  private readonly agent: Agent;
+  private readonly agent: Dispatcher;
   private readonly secret: Buffer | undefined;
   private readonly turns: LimitFunction;
   private readonly callAttributes: Record<string, string | number>;
@@ -42,9 +46,9 @@ export class HostWebhook {
 
   constructor(private readonly options: HostWebhookOptions) {
     this.callAttributes = { 'http.request.method': 'POST', ...serverOf(new URL(options.url)) };
-    this.agent = new Agent({
+    this.agent = createPool(new URL(options.url), options.network ?? {}, {
       connections: options.concurrency,
-      connect: { timeout: options.timeoutSeconds * 1000 },
+      connectTimeout: options.timeoutSeconds * 1000,
       // Beyond our own, which is for the whole of it.
       headersTimeout: options.timeoutSeconds * 1000 + 1_000,
       bodyTimeout: options.timeoutSeconds * 1000 + 1_000,
@@ -93,7 +97,7 @@ export class HostWebhook {
     { id, body }: Message,
     traceHeaders: Record<string, string> | undefined,
   ): Promise<{ status: number; outcome: Outcome }> {
-    const { url, key, timeoutSeconds } = this.options;
+    const { url, key, authorization, timeoutSeconds } = this.options;
     const timestamp = String(Math.floor(Date.now() / 1000));
     const reply = await request(url, {
       method: 'POST',
@@ -101,6 +105,7 @@ export class HostWebhook {
       signal: AbortSignal.timeout(timeoutSeconds * 1000),
       headers: {
         'content-type': 'application/json',
+        ...(authorization ? { authorization } : {}),
         ...(key ? { 'x-notification-key': key } : {}),
         'webhook-id': id,
         'webhook-timestamp': timestamp,

@@ -3,6 +3,8 @@ export interface UrlAndLogin {
   url: string;
   /** The value of an `Authorization: Basic` header; undefined if the URL has no login. */
   authorization: string | undefined;
+  /** `user:password`, decoded. */
+  login?: string;
 }
 
 /**
@@ -14,9 +16,9 @@ export function takeLogin(text: string): UrlAndLogin {
   if (!URL.canParse(text)) return asItIs;
   const url = new URL(text);
   if (!url.username && !url.password) return asItIs;
-  const login = Buffer.from(`${unescaped(url.username)}:${unescaped(url.password)}`).toString('base64');
+  const login = `${unescaped(url.username)}:${unescaped(url.password)}`;
   url.username = url.password = '';
-  return { url: url.href, authorization: `Basic ${login}` };
+  return { url: url.href, authorization: `Basic ${Buffer.from(login).toString('base64')}`, login };
 }
 
 /** A `%` that escapes nothing is taken as written. */

@@ -1,14 +1,19 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { ping, WebSocket } from 'undici';
+import { ping, WebSocket, type Dispatcher } from 'undici';
 import { z } from 'zod';
 import { jsonOrText } from '../json.js';
+import { createPool, type Network } from '../lib/outbound.js';
 import { TERMINAL } from './ended-runs.js';
+import { authorizationHeaders } from './transport.js';
 
 export interface EventStreamOptions {
   /** The orchestrator's API root, ending in `/api`. */
   apiUrl: string;
   apiKey?: string | undefined;
   authString?: string | undefined;
+  /** Sent with the handshake, with names in lower case; our own headers win. */
+  customHeaders?: Record<string, string> | undefined;
+  network?: Network | undefined;
   /** Takes each event: a run has ended, or entered a state of another of `stateTypes`. */
   onEnded: (event: { flowRunId: string; stateId: string }) => void;
   /** Is told when the stream is there, and when it is lost and why. */
@@ -54,7 +59,17 @@ export class EventStream {
   private failures = 0;
   private isClosed = false;
 
-  constructor(private readonly options: EventStreamOptions) {}
+  private readonly dispatcher: Dispatcher;
+  /** The code of the connection's last failure: the websocket's own error does not say it. */
+  private failure: string | undefined;
+
+  constructor(private readonly options: EventStreamOptions) {
+    const { apiUrl, network = {} } = options;
+    this.dispatcher = createPool(new URL(apiUrl), network, { connectTimeout: HANDSHAKE_MS }, true);
+    this.dispatcher.on('connectionError', (_origin, _targets, error) => {
+      this.failure = 'code' in error ? error.code : undefined;
+    });
+  }
 
   /** Connects, and again whenever the connection is lost. */
   open(): void {
@@ -71,7 +86,14 @@ export class EventStream {
   }
 
   private connect(): void {
-    const socket = new WebSocket(`${this.options.apiUrl.replace(/^http/, 'ws')}/events/out`, 'prefect');
+    const { apiUrl, customHeaders } = this.options;
+    this.failure = undefined;
+    const socket = new WebSocket(`${apiUrl.replace(/^http/, 'ws')}/events/out`, {
+      protocols: 'prefect',
+      dispatcher: this.dispatcher,
+      // A proxy in between may ask for it, before the server reads the message below.
+      headers: { ...customHeaders, ...authorizationHeaders(this.options) },
+    });
     this.socket = socket;
     const stopPings = keepAlive(socket, () => {
       this.lost(socket, 'no answer');
@@ -103,7 +125,7 @@ export class EventStream {
     const onEnd = () => {
       stopPings();
       clearTimeout(handshake);
-      this.lost(socket, 'closed');
+      this.lost(socket, this.failure ?? 'closed');
     };
     socket.addEventListener('close', onEnd);
     socket.addEventListener('error', onEnd);

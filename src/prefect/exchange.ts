@@ -1,3 +1,4 @@
+import { isCertificateProblem } from '../lib/outbound.js';
 import type { Dispatcher } from 'undici';
 import { UpstreamError } from './errors.js';
 
@@ -83,5 +84,8 @@ function connectionError(error: Error): UpstreamError {
   if (error instanceof UpstreamError) return error;
   const code = 'code' in error ? String(error.code) : '';
   if (TOO_LATE.has(code)) return new UpstreamError('timeout', { cause: error });
-  return new UpstreamError('unreachable', { sent: !NEVER_SENT.has(code), cause: error });
+  return new UpstreamError('unreachable', {
+    sent: !NEVER_SENT.has(code) && !isCertificateProblem(code) && !code.startsWith('PROXY_'),
+    cause: error,
+  });
 }

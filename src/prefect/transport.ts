@@ -1,5 +1,6 @@
-import { Pool } from 'undici';
+import type { Dispatcher } from 'undici';
 import { Admission, NotAdmitted, type Priority } from '../admission.js';
+import { createPool, type Network } from '../lib/outbound.js';
 import { JsonSyntaxError, stringifyJson } from '../json.js';
 import { serverOf, type Span, type SpanAbout } from '../telemetry/tracing.js';
 import { Breaker } from './breaker.js';
@@ -16,6 +17,9 @@ export interface TransportOptions {
   apiUrl: string;
   apiKey?: string | undefined;
   authString?: string | undefined;
+  /** Sent with each call, with names in lower case; our own headers win. */
+  customHeaders?: Record<string, string> | undefined;
+  network?: Network | undefined;
   timeoutSeconds: number;
   connections: number;
   /** Bytes of a reply that are read; of a longer one the connection is dropped. */
@@ -52,10 +56,11 @@ export interface TransportNumbers {
 
 /** Sends single calls: connection pool, authentication, deadline, breaker; makes an UpstreamError of all that fails. */
 export class Transport {
-  private readonly pool: Pool;
+  private readonly pool: Dispatcher;
   private readonly prefix: string;
   private readonly maxReplyBytes: number;
-  private readonly authorization: Record<string, string>;
+  /** What each call carries. */
+  private readonly headers: Record<string, string>;
   /** As spans name it. */
   private readonly server: Record<string, string | number>;
   private readonly breaker = new Breaker();
@@ -70,7 +75,7 @@ export class Transport {
     const url = new URL(options.apiUrl);
     this.prefix = url.pathname.replace(/\/+$/, '');
     this.server = serverOf(url);
-    this.pool = new Pool(url.origin, {
+    this.pool = createPool(url, options.network ?? {}, {
       connections,
       pipelining: 1,
       connectTimeout: Math.min(10, options.timeoutSeconds) * 1000,
@@ -80,8 +85,12 @@ export class Transport {
       headersTimeout: options.timeoutSeconds * 1000 + 1_000,
       bodyTimeout: options.timeoutSeconds * 1000 + 1_000,
     });
-    this.authorization = authorization(options);
     this.maxReplyBytes = options.maxReplyBytes;
+    this.headers = {
+      ...options.customHeaders,
+      accept: 'application/json',
+      ...authorizationHeaders(options),
+    };
   }
 
   /** What is going on at this moment, and since the start. */
@@ -177,9 +186,8 @@ export class Transport {
   ): Promise<RawReply> {
     const callSpan = span?.child(this.aboutCall(method, path));
     const headers = {
-      accept: 'application/json',
+      ...this.headers,
       ...(body === null ? {} : { 'content-type': 'application/json' }),
-      ...this.authorization,
       ...(method === 'GET' ? {} : this.csrf.headers()),
       ...callSpan?.headers,
     };
@@ -205,7 +213,11 @@ async function endingWith(reply: Promise<RawReply>, span: Span): Promise<RawRepl
   return reply;
 }
 
-function authorization({ apiKey, authString }: TransportOptions): Record<string, string> {
+/** How the configuration's credentials are sent, to REST and to the websocket's handshake alike. */
+export function authorizationHeaders({
+  apiKey,
+  authString,
+}: Pick<TransportOptions, 'apiKey' | 'authString'>): Record<string, string> {
   if (apiKey) return { authorization: `Bearer ${apiKey}` };
   if (authString) return { authorization: `Basic ${Buffer.from(authString).toString('base64')}` };
   return {};

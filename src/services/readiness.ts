@@ -1,4 +1,5 @@
 import type { PrefectClient } from '../prefect/client.js';
+import { isCertificateProblem } from '../lib/outbound.js';
 import { UpstreamError } from '../prefect/errors.js';
 import { probe } from '../prefect/work-pools.js';
 
@@ -48,8 +49,12 @@ function wordsFor(error: unknown): string {
   if (!(error instanceof UpstreamError)) return 'the orchestrator could not be asked';
   const { failure, status } = error;
   if (failure === 'status' && (status === 401 || status === 403)) {
-    return 'the orchestrator refuses our credentials: PREFECT_API_KEY or PREFECT_API_AUTH_STRING';
+    return 'the orchestrator refuses our credentials: PREFECT_API_KEY, PREFECT_API_AUTH_STRING or the login in PREFECT_API_URL';
   }
+  const code = error.cause instanceof Error && 'code' in error.cause ? String(error.cause.code) : undefined;
+  if (isCertificateProblem(code)) return `the certificate of the orchestrator is not accepted: ${code}`;
+  if (status === 407 || code === 'PROXY_407')
+    return 'the proxy to the orchestrator refuses our credentials: 407';
   return { ...WORDS, status: `the orchestrator answers ${status ?? 'badly'}` }[failure];
 }
 

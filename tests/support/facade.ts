@@ -33,6 +33,7 @@ export async function startFacade(apiUrl: string, env: Record<string, string> = 
   };
   const config = loadConfig({
     DRAIN_DELAY: '0',
+    PREFECT_API_URL: apiUrl,
     PREFECT_API_RETRY_DELAY: '0.01',
     PREFECT_API_TIMEOUT: '10',
     ...env,
@@ -42,7 +43,7 @@ export async function startFacade(apiUrl: string, env: Record<string, string> = 
     arrived += 1;
   };
   const telemetry = await startTelemetry(config, logger);
-  const settled = { ...config, PREFECT_API_URL: apiUrl };
+  const settled = { ...config, PREFECT_API_URL: config.PREFECT_API_URL ?? apiUrl };
   const facade = await serve({ config: settled, logger, port: 0, onRequest, telemetry });
   return {
     url: facade.url,
