@@ -58,9 +58,9 @@ beforeEach(() => {
   c.mock!.reset();
 });
 
-/** Ends any row of failures, so that the breaker stays closed. */
+/** Ends any row of failures, so that the breaker stays closed. Not by the version: once known, it is asked for no more. */
 async function ask(): Promise<void> {
-  expect((await c.host.get('/proxy/prefect/version')).status).toBe(200);
+  expect((await c.host.get(`/proxy/flow_runs/${good.run}/poll`)).status).toBe(200);
 }
 
 type OtherRoute = { id: string; send: (host: Host) => Promise<Reply> };
@@ -99,7 +99,9 @@ describe('A 4xx that Prefect did not write', () => {
     }
   });
 
-  it.each(ROUTES)('is no verdict either where only one call of $id meets it', async (route) => {
+  // The version is kept once it is known: a call that fails then does not show.
+  const perCall = ROUTES.filter(({ id }) => id !== 'getPrefectVersion');
+  it.each(perCall)('is no verdict either where only one call of $id meets it', async (route) => {
     /** @returns whether there was an nth call of the facade */
     const meetsAt = async (nth: number, fault: Foreign): Promise<boolean> => {
       c.mock!.reset();

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   c.mock!.reset();
-  expect((await c.host.get('/proxy/prefect/version')).status).toBe(200);
+  expect((await c.host.get(`/proxy/flow_runs/${good.run}/poll`)).status).toBe(200);
 });
 
 /** The first DELETE meets one thing, those after it another one. */
