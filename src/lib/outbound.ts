@@ -75,7 +75,10 @@ export function createPool(
         .catch((error: unknown) => {
           callback(error instanceof Error ? error : new Error('the proxy failed'), null);
         })
-        .finally(() => void client.close());
+        .finally(() => {
+          // One whose connection broke is destroyed already, and says so.
+          client.close().catch(() => undefined);
+        });
     },
   });
 }
