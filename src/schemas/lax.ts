@@ -256,17 +256,16 @@ export function listOrEmpty<T extends z.ZodType>(item: T, limits: { max: number 
 }
 
 /** Text, or seconds or milliseconds since 1970. The last year that a calendar of Prefect's can tell is 9998. */
-const TIME: Form[] = [
-  { type: 'string', format: 'date-time' },
-  { type: 'number', minimum: -62_135_596_800_000, maximum: 253_370_764_799_999 },
-];
+const TIME_TEXT: Form = { type: 'string', format: 'date-time' };
+const EPOCH = { minimum: -62_135_596_800_000, maximum: 253_370_764_799_999 };
 
 /** `datetime`, as UTC text with microseconds. */
-export const datetime = field<string>({ anyOf: TIME }, toUtcTime);
+export const datetime = field<string>({ anyOf: [TIME_TEXT, { type: 'number', ...EPOCH }] }, toUtcTime);
 
-/** A time that may be left out by sending an empty text, as hosts do. */
-export const timeOrEmpty = field<string>({ anyOf: [...TIME, EMPTY] }, (value) =>
-  value === '' ? { value } : toUtcTime(value),
+/** A time of a query that may be left out by sending an empty text, as hosts do. A text with an exponent is no number. */
+export const timeOrEmpty = field<string>(
+  { anyOf: [TIME_TEXT, { type: 'integer', ...EPOCH }, EMPTY] },
+  (value) => (value === '' ? { value } : toUtcTime(value)),
 );
 
 const CANONICAL_UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
