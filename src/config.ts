@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { strangeNames, unknownNames } from './config-names.js';
@@ -303,6 +303,19 @@ export function doubtsOf(config: Config): string[] {
     ...doubts.map(({ of, problem }) => `${of.join(' and ')}: ${problem}`),
     ...(config.strangeNames ?? []),
   ];
+}
+
+/**
+ * Reads the configuration as it is now, for a reload. This process's own environment stays as it is.
+ * @param env what wins over `.env`
+ * @throws ConfigError
+ */
+export async function loadConfigAgain(env: Readonly<Record<string, string | undefined>>): Promise<Config> {
+  if (!existsSync('.env')) return loadConfig(env);
+  const { parse } = await import('dotenv');
+  const file = parse(readFileSync('.env'));
+  const given = Object.entries(env).filter(([, value]) => value !== undefined);
+  return loadConfig({ ...file, ...Object.fromEntries(given) }, Object.keys(file));
 }
 
 /** Reads `.env` beside the working directory into the process, where there is one. @returns the names in it */

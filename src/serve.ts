@@ -101,6 +101,7 @@ export async function serve(options: ServeOptions): Promise<ServingFacade> {
       serving = begin();
       const { keepAliveTimeout = 0, requestTimeout = 0, headersTimeout = 0 } = wireLimits(config);
       Object.assign(server, { keepAliveTimeout, requestTimeout, headersTimeout });
+      logger.info('reloaded');
       warnOfCut(await runtime.retire(limitMs), logger);
       await metrics.retire(part);
     },

@@ -19,12 +19,16 @@ export interface ClusterOptions {
   signal: AbortSignal;
 }
 
+export interface ClusterFacade extends Facade {
+  /** Replaces the workers one by one; new ones read the configuration again. */
+  reload(): void;
+}
+
 /**
- * Starts the facade in several processes, this one their primary. SIGHUP replaces them one by one, SIGTTIN and SIGTTOU
- * make them one more and one fewer.
+ * Starts the facade in several processes, this one their primary. SIGTTIN and SIGTTOU make them one more and one fewer.
  * @throws Error with the reason where no worker comes up
  */
-export async function startCluster(options: ClusterOptions): Promise<Facade> {
+export async function startCluster(options: ClusterOptions): Promise<ClusterFacade> {
   const { config, workers, workerEnv, logger, hint, metrics, signal } = options;
   // What they write comes through pipes: one process writes it all.
   cluster.setupPrimary({ args: [], stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
@@ -42,9 +46,6 @@ export async function startCluster(options: ClusterOptions): Promise<Facade> {
   try {
     const url = await Promise.race([fleet.start(), aborted(signal)]);
     const forget = onSignals({
-      SIGHUP: () => {
-        fleet.reload();
-      },
       SIGTTIN: () => {
         fleet.resize(1);
       },
@@ -54,6 +55,9 @@ export async function startCluster(options: ClusterOptions): Promise<Facade> {
     });
     return {
       url,
+      reload: () => {
+        fleet.reload();
+      },
       close: async () => {
         await fleet.close();
         forget();

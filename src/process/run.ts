@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { doubtsOf, type Config } from '../config.js';
+import { doubtsOf, loadConfigAgain, type Config } from '../config.js';
 import { workQueuesOf } from '../config/work-queues.js';
 import { createLogger, type Logger } from '../logger.js';
 import { Metrics } from '../metrics/metrics.js';
@@ -9,6 +9,7 @@ import { readLog } from '../metrics/serving.js';
 import type { Facade, ServeOptions } from '../serve.js';
 import type { Settling } from '../settle.js';
 import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.js';
+import { Terminal } from '../server/terminal.js';
 import { removeStaleSocket, socketPath } from './address.js';
 import type { LocalStack } from './local-stack.js';
 import { lineWriters } from './local/progress.js';
@@ -40,6 +41,8 @@ export async function run({ config, givenEnv, root, startTasks = settleEnded }: 
   metrics.addProcess();
   readLog(metrics, logger);
   const ending = endOfRun();
+  let reload: (() => Promise<void>) | undefined;
+  const forgetHangUps = onHangUp(ending, logger, () => reload?.());
   let telemetry: Telemetry | undefined;
   let stack: LocalStack | undefined;
   let settling: Settling | undefined;
@@ -62,11 +65,20 @@ export async function run({ config, givenEnv, root, startTasks = settleEnded }: 
       const { serve } = await import('../serve.js');
       const port = settled.PREFECT_PROXY_API_PORT;
       const learnVersion = true;
-      facade = await serve({ config: settled, logger, port, hint, telemetry, metrics, learnVersion });
+      const single = await serve({ config: settled, logger, port, hint, telemetry, metrics, learnVersion });
+      facade = single;
+      reload = async () => {
+        const { PREFECT_API_URL, ...next } = await loadConfigAgain({
+          ...givenEnv,
+          ...envOfWorkers(givenEnv, settled, stack),
+        });
+        if (PREFECT_API_URL === undefined) throw new Error('PREFECT_API_URL: gone since the start');
+        await single.reload({ ...next, PREFECT_API_URL });
+      };
     } else {
       const { startCluster } = await import('./cluster.js');
       const workerEnv = envOfWorkers(givenEnv, settled, stack);
-      facade = await startCluster({
+      const cluster = await startCluster({
         config: settled,
         workers,
         workerEnv,
@@ -75,6 +87,11 @@ export async function run({ config, givenEnv, root, startTasks = settleEnded }: 
         metrics,
         signal: ending.signal,
       });
+      facade = cluster;
+      reload = () => {
+        cluster.reload();
+        return Promise.resolve();
+      };
     }
     settling?.listening(facade.url);
     for (const doubt of doubtsOf(config)) logger.warn('configuration', { doubt });
@@ -93,12 +110,14 @@ export async function run({ config, givenEnv, root, startTasks = settleEnded }: 
     throw error;
   } finally {
     const endedAt = performance.now();
+    reload = undefined;
     await facade?.close();
     // What an orchestrator that is away keeps from ending, goes on with the next start.
     await Promise.race([settling?.close(), sleep(leftOf(config, endedAt), undefined, { ref: false })]);
     await stack?.stop();
     await telemetry?.close(leftOf(config, endedAt));
     await logger.close();
+    forgetHangUps();
   }
 }
 
@@ -110,6 +129,36 @@ async function settleEnded(
 ): Promise<Settling> {
   const { startSettling } = await import('../settle.js');
   return startSettling(config, logger, telemetry, metrics);
+}
+
+/**
+ * SIGHUP: a terminal that is closed ends everything in order, as nobody would see or end it any more; otherwise a reload.
+ * @returns what stops listening
+ */
+function onHangUp(ending: Ending, logger: Logger, reload: () => Promise<void> | undefined): () => void {
+  const terminal = new Terminal();
+  let last = Promise.resolve();
+  const reloadNow = async () => {
+    try {
+      await reload();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : 'unknown';
+      logger.error('reload failed: the configuration stays as it was', { reason });
+    }
+  };
+  const listener = () => {
+    void terminal.isClosed().then((isClosed) => {
+      if (!isClosed) last = last.then(reloadNow);
+      else {
+        logger.info('the terminal was closed');
+        ending.end(0);
+      }
+    });
+  };
+  process.on('SIGHUP', listener);
+  return () => {
+    process.off('SIGHUP', listener);
+  };
 }
 
 /** One for each CPU, at most 4; with the local stack, which is for one person, a single process. */
