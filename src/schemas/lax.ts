@@ -111,6 +111,8 @@ const INT_SIZE: Problem = {
   msg: 'Unable to parse input string as an integer, exceeded maximum size',
 };
 
+const MAX_DIGITS = 4_300;
+
 function readInteger(value: unknown): { value: number } | Problem {
   if (typeof value === 'boolean') return { value: Number(value) };
   if (typeof value === 'number' || value instanceof ExactNumber) {
@@ -124,6 +126,8 @@ function readInteger(value: unknown): { value: number } | Problem {
     return Number.isSafeInteger(number) ? { value: number } : INT_SIZE;
   }
   if (typeof value !== 'string') return { type: 'int_type', msg: 'Input should be a valid integer' };
+  // As Python, which reads no longer integer.
+  if (value.length > MAX_DIGITS) return INT_SIZE;
   const text = value.trim();
   if (!/^[+-]?\d+(_\d+)*(\.0*)?$/.test(text)) return INT_PARSING;
   const number = Number(text.replaceAll('_', ''));

@@ -12,6 +12,7 @@ const EARLIEST = new Date(0).setUTCFullYear(1, 0, 1);
  * lists that it is in are a 500. A year earlier nothing that anybody adds to it gets there.
  */
 const LATEST = Date.UTC(9998, 11, 31, 23, 59, 59, 999);
+const LONGEST = 1_000;
 /** pydantic reads larger numbers as milliseconds. */
 const MILLISECONDS_FROM = 2e10;
 
@@ -27,6 +28,8 @@ export function toUtcTime(given: unknown): { value: string } | Problem {
   if (typeof given === 'number') return fromEpoch(given);
   if (given instanceof ExactNumber) return fromEpoch(Number(given.text));
   if (typeof given !== 'string') return { type: 'datetime_type', msg: 'Input should be a valid datetime' };
+  // No form of a time is longer, and the expressions below take their time for a text of megabytes.
+  if (given.length > LONGEST) return unreadable('invalid character or length');
   const text = given.trim();
   if (NUMBER.test(text)) return fromEpoch(Number(text));
   const [whole, date = '', hour = '0', , minute = '0', second = '0', fraction = '', zone = 'Z'] =
