@@ -8,6 +8,6 @@ export default defineConfig({
   test: {
     include: ['tests/docker/**/*.test.ts'],
     testTimeout: 300_000,
-    hookTimeout: 600_000,
+    hookTimeout: 1_200_000,
   },
 });
