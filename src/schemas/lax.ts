@@ -135,8 +135,8 @@ function readInteger(value: unknown): { value: number } | Problem {
 }
 
 const LARGEST = Number.MAX_SAFE_INTEGER;
-/** The texts that `readInteger` takes, but for their size. */
-const INTEGER_TEXT = '^\\s*[+-]?[0-9]+(_[0-9]+)*(\\.0*)?\\s*$';
+/** The texts that `readInteger` takes, within all bounds here. */
+const INTEGER_TEXT = '^ *[+-]?[0-9]{1,8}(\\.0*)? *$';
 
 /**
  * `int` within bounds: also `"7"`, `" 2 "`, `"+2"`, `2.0`, and true and false for 1 and 0. That of a path or query is
@@ -261,15 +261,18 @@ export function listOrEmpty<T extends z.ZodType>(item: T, limits: { max: number 
 
 /** Text, or seconds or milliseconds since 1970. The last year that a calendar of Prefect's can tell is 9998. */
 const TIME_TEXT: Form = { type: 'string', format: 'date-time' };
+const EPOCH_TEXT: Form = {
+  type: 'string',
+  pattern: '^([+]?[0-9]{1,14}|-[0-9]{1,13})([.][0-9]*)?$',
+};
 const EPOCH = { minimum: -62_135_596_800_000, maximum: 253_370_764_799_999 };
 
 /** `datetime`, as UTC text with microseconds. */
 export const datetime = field<string>({ anyOf: [TIME_TEXT, { type: 'number', ...EPOCH }] }, toUtcTime);
 
 /** A time of a query that may be left out by sending an empty text, as hosts do. A text with an exponent is no number. */
-export const timeOrEmpty = field<string>(
-  { anyOf: [TIME_TEXT, { type: 'integer', ...EPOCH }, EMPTY] },
-  (value) => (value === '' ? { value } : toUtcTime(value)),
+export const timeOrEmpty = field<string>({ anyOf: [TIME_TEXT, EPOCH_TEXT, EMPTY] }, (value) =>
+  value === '' ? { value } : toUtcTime(value),
 );
 
 const CANONICAL_UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
