@@ -136,9 +136,11 @@ function warnOfCut(requests: number, logger: Logger): void {
 
 /** The OpenAPI document, without serving. */
 export function describeApi(): unknown {
-  const config = loadConfig({});
+  // Nothing is asked there: it only has to be an address.
+  const apiUrl = 'http://127.0.0.1/api';
+  const config = { ...loadConfig({}), PREFECT_API_URL: apiUrl };
   const silent: Logger = { info: () => {}, warn: () => {}, error: () => {}, close: () => Promise.resolve() };
-  const client = createClient(config, 'http://127.0.0.1/api');
+  const client = createClient(config, apiUrl);
   return openApiDocument(createApp({ config, client, logger: silent, hint: () => {} }));
 }
 
