@@ -31,6 +31,8 @@ import { deploymentDefaults } from './services/deployment-defaults.js';
 import { RunFeeds } from './services/follow/feeds.js';
 import { RunWatch, type RunWatchOptions } from './services/follow/run-watch.js';
 import type { OnHint } from './services/hints.js';
+import { Channel } from './services/settlement/channel.js';
+import { Standby } from './services/settlement/standby.js';
 import { RunPoller } from './services/poll.js';
 import { Readiness } from './services/readiness.js';
 import { SyncRuns } from './services/sync-runs.js';
@@ -45,6 +47,8 @@ export interface AppDeps extends Reporting, Partial<EndingSignals> {
   client: PrefectClient;
   /** Takes what the webhook hears. */
   hint: OnHint;
+  /** Whether and why nothing is delivered at the moment; without one it is. */
+  standby?: Standby | undefined;
   /** Remembers Prefect's version. */
   prefectVersion?: PrefectVersion | undefined;
 }
@@ -65,6 +69,7 @@ export function createApp(deps: AppDeps): App {
     config,
     client,
     hint,
+    standby = new Standby(),
     draining,
     closing,
     cutting,
@@ -90,6 +95,7 @@ export function createApp(deps: AppDeps): App {
     router,
     hasKey,
     readiness: new Readiness({ client, draining }),
+    warnings: () => (standby.reason === undefined ? [] : [standby.reason]),
     scrape: scrape ?? (() => metrics.text()),
   });
   const limits = { size: client, ceiling: config.LIST_CEILING };
@@ -122,6 +128,7 @@ export function createApp(deps: AppDeps): App {
       limits,
       watch,
       defaults,
+      notify: config.HOST_WEBHOOK_SYNC_RUNS,
       timeoutSeconds: config.SYNC_RUN_TIMEOUT,
       startTimeoutSeconds: config.SYNC_RUN_START_TIMEOUT,
     }),
@@ -131,7 +138,11 @@ export function createApp(deps: AppDeps): App {
       counts,
       logger,
     },
-    delivering: { hint, isOffBecause: notDelivering(config) },
+    delivering: {
+      hint,
+      channel: new Channel(config.HOST_WEBHOOK_NAME),
+      isOffBecause: () => notDelivering(config) ?? standby.reason,
+    },
     prefectVersion: deps.prefectVersion ?? new PrefectVersion(),
   });
   let document: string | undefined;

@@ -81,6 +81,9 @@ const environment = z.object({
     .url({ protocol: /^https?$/ })
     .transform(withoutTrailingSlash)
     .optional(),
+  HOST_WEBHOOK_NAME: text
+    .regex(/^[a-z0-9_]{1,40}$/, 'must be 1 to 40 lower-case letters, digits and underscores')
+    .default('default'),
   HOST_WEBHOOK_URL: z.url({ protocol: /^https?$/ }).optional(),
   HOST_WEBHOOK_KEY: optionalText,
   HOST_WEBHOOK_SECRET: z
@@ -90,6 +93,7 @@ const environment = z.object({
   HOST_WEBHOOK_TLS_INSECURE_SKIP_VERIFY: flag(false),
   HOST_WEBHOOK_TIMEOUT: z.coerce.number().positive().max(600).default(10),
   HOST_WEBHOOK_CONCURRENCY: count(8, 1_000),
+  HOST_WEBHOOK_SYNC_RUNS: flag(false),
   CLEANUP_GRACE: z.coerce.number().min(0).max(86_400).default(60),
   RECONCILE_INTERVAL: z.coerce.number().min(0).max(86_400).default(15),
   RECONCILE_LOOKBACK: z.coerce

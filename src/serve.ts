@@ -12,6 +12,7 @@ import { socketPath, urlOf, type Address } from './process/address.js';
 import { AppRuntime } from './server/app-runtime.js';
 import { Drainer } from './server/drainer.js';
 import type { OnHint } from './services/hints.js';
+import type { Standby } from './services/settlement/standby.js';
 import { NO_TELEMETRY, type Telemetry } from './telemetry/telemetry.js';
 
 export interface Facade {
@@ -45,6 +46,8 @@ export interface ServeOptions {
   port: number;
   /** Takes what the webhook hears; without one it is let go. */
   hint?: OnHint;
+  /** Whether and why nothing is delivered at the moment; without one it is. */
+  standby?: Standby | undefined;
   /** Asks for Prefect's version at the start, in the background, so that it is known if Prefect is away later. */
   learnVersion?: boolean;
   /** Called at each request. */
@@ -74,7 +77,16 @@ export async function serve(options: ServeOptions): Promise<ServingFacade> {
   readServer(metrics);
   const begin = () => {
     const part = metrics.part();
-    const runtime = new AppRuntime({ config, logger, hint, learnVersion, telemetry, metrics: part, scrape });
+    const runtime = new AppRuntime({
+      config,
+      logger,
+      hint,
+      standby: options.standby,
+      learnVersion,
+      telemetry,
+      metrics: part,
+      scrape,
+    });
     return { runtime, part };
   };
   const server = createServer(wireLimits(config));

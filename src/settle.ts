@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { Config } from './config.js';
+import { fingerprint } from './host/fingerprint.js';
 import { HostWebhook, type HostWebhookOptions } from './host/webhook.js';
 import type { Logger } from './logger.js';
 import { Metrics } from './metrics/metrics.js';
@@ -9,20 +10,30 @@ import { EventStream } from './prefect/event-stream.js';
 import { createClient, eventsConnection, hostNetwork } from './create-client.js';
 import type { OnHint } from './services/hints.js';
 import { RunPoller } from './services/poll.js';
+import { Channel } from './services/settlement/channel.js';
 import { SharedPosition } from './services/settlement/position.js';
 import { Reconciler } from './services/settlement/reconciler.js';
 import { Settlement } from './services/settlement/settlement.js';
+import { Standby } from './services/settlement/standby.js';
 import { WebhookSource } from './services/webhook-source.js';
 import { NO_TELEMETRY, type Telemetry } from './telemetry/telemetry.js';
 
 export interface Settling {
   /** Takes what the webhook hears. */
   hint: OnHint;
+  /** Whether and why nothing is delivered here at the moment. */
+  standby: Standby;
   /** The facade listens: Prefect can be told to post its webhook there. @param url where */
   listening(url: string): void;
   /** Resolves when what is under way is done. */
   close(): Promise<void>;
 }
+
+/** The Variable of the instances that have no host. */
+const CLEANUP_VARIABLE = 'prefect_proxy_cleanup';
+const STANDS_BY =
+  'another instance delivers to another HOST_WEBHOOK_URL under the same HOST_WEBHOOK_NAME; this one takes over when ' +
+  'the other one ends';
 
 /** A leader that is silent for so many intervals, and some seconds, is gone. */
 const SILENT_INTERVALS = 2;
@@ -45,10 +56,13 @@ export function startSettling(
   const logger = alarming(plainLogger);
   const client = createClient(config, config.PREFECT_API_URL, { tracing, onCall: callMetrics(metrics) });
   const host = hostOf(config, { tracing, onAttempt: attemptMetrics(metrics) });
+  const standby = new Standby();
+  const channel = new Channel(config.HOST_WEBHOOK_NAME);
   const settlement = new Settlement({
     client,
     poller: new RunPoller(GATHERED_READS),
     host,
+    channel,
     logger,
     graceSeconds: config.CLEANUP_GRACE,
     tracing,
@@ -71,13 +85,21 @@ export function startSettling(
   const reconciler = new Reconciler({
     client,
     settlement,
-    shared: new SharedPosition(instanceName(config), silenceSeconds * 1000),
+    shared: new SharedPosition({
+      ...leadershipOf(config, channel),
+      name: instanceName(config),
+      silenceMs: silenceSeconds * 1000,
+    }),
+    channel,
     logger,
     intervalSeconds: config.RECONCILE_INTERVAL,
     lookbackSeconds: config.RECONCILE_LOOKBACK,
-    onLeading: (leads) => {
-      logger.info('reconciler', { leads });
-      if (leads) events.open();
+    onRole: (role) => {
+      logger.info('reconciler', { leads: role === 'leader' });
+      if (role === 'standby')
+        logger.error('this instance delivers nothing', { host: channel.name, reason: STANDS_BY });
+      standby.set(role === 'standby' ? STANDS_BY : undefined);
+      if (role === 'leader') events.open();
       else events.close();
     },
   });
@@ -88,6 +110,7 @@ export function startSettling(
   reconciler.start();
   return {
     hint: settlement.hint,
+    standby,
     listening: (facadeUrl) => {
       webhook.listening(facadeUrl);
     },
@@ -118,6 +141,14 @@ function hostOf(
     concurrency: config.HOST_WEBHOOK_CONCURRENCY,
     ...watching,
   });
+}
+
+/**
+ * An instance without a host leads nothing that a host waits for: it cleans up, with a leadership of its own.
+ */
+function leadershipOf({ HOST_WEBHOOK_URL: url }: Config, channel: Channel) {
+  if (url === undefined) return { variable: CLEANUP_VARIABLE };
+  return { variable: channel.variable, target: fingerprint(url) };
 }
 
 /** The same after a restart, so that an instance goes on leading at once; another one on the same machine has another port. */

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../src/config.js';
 import { serve, type Facade } from '../src/serve.js';
-import { LABELS } from '../src/services/settlement/progress.js';
+import { Channel, DEFAULT_CHANNEL } from '../src/services/settlement/channel.js';
 import { Host } from './support/host.js';
 import { startMockOrchestrator, type MockOrchestrator, type RecordedCall } from './support/mock/index.js';
 import { COMPLETED, Seed } from './support/seed.js';
+
+const { labels: NOTED } = new Channel(DEFAULT_CHANNEL);
 
 const PATH = '/proxy/v1/deliveries';
 const logger = { info: () => {}, warn: () => {}, error: () => {}, close: () => Promise.resolve() };
@@ -29,7 +31,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   mock.reset();
   for (const id of ids) {
-    await seed.call('PATCH', `/flow_runs/${id}/labels`, { [LABELS.settled]: (await read(id)).state.id });
+    await seed.call('PATCH', `/flow_runs/${id}/labels`, { [NOTED.settled]: (await read(id)).state.id });
   }
   mock.reset();
   hinted.length = 0;

@@ -100,6 +100,12 @@ export function readReconciler(metrics: Metrics, reconciler: Reconciler): void {
     type: 'gauge',
     read: () => Number(reconciler.leads),
   });
+  metrics.read({
+    name: 'prefect_proxy_delivery_standby',
+    help: '1 while this instance delivers nothing, because another one delivers to another URL under the same host name',
+    type: 'gauge',
+    read: () => Number(reconciler.standsBy),
+  });
 }
 
 function secondsSince(iso: string | undefined): number {

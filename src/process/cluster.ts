@@ -3,6 +3,7 @@ import type { RelayingLogger } from '../logger.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Facade, ServeOptions } from '../serve.js';
 import type { OnHint } from '../services/hints.js';
+import type { Standby } from '../services/settlement/standby.js';
 import { Fleet } from './cluster/fleet.js';
 
 export interface ClusterOptions {
@@ -13,6 +14,8 @@ export interface ClusterOptions {
   logger: RelayingLogger;
   /** Takes what the webhooks of all workers hear. */
   hint: OnHint;
+  /** Whether and why nothing is delivered at the moment; workers hear of it. */
+  standby: Standby | undefined;
   /** Where the primary counts. */
   metrics: Metrics;
   /** Aborting gives up a start under way. */
@@ -29,7 +32,7 @@ export interface ClusterFacade extends Facade {
  * @throws Error with the reason where no worker comes up
  */
 export async function startCluster(options: ClusterOptions): Promise<ClusterFacade> {
-  const { config, workers, workerEnv, logger, hint, metrics, signal } = options;
+  const { config, workers, workerEnv, logger, hint, standby, metrics, signal } = options;
   // What they write comes through pipes: one process writes it all.
   cluster.setupPrimary({ args: [], stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
   const fleet = new Fleet({
@@ -39,6 +42,7 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterFaca
     fork: () => cluster.fork(workerEnv),
     logger,
     hint,
+    standby,
     metrics,
     relay: logger.relay,
     relayErrors: logger.relayErrors,

@@ -60,12 +60,22 @@ export async function run({ config, givenEnv, root, startTasks = settleEnded }: 
     if (path !== undefined) await removeStaleSocket(path);
     if (settled.RECONCILE_INTERVAL > 0) settling = await startTasks(settled, logger, telemetry, metrics);
     const hint = settling?.hint ?? (() => {});
+    const standby = settling?.standby;
     const workers = numberOfWorkers(config, stack !== undefined);
     if (workers === 1) {
       const { serve } = await import('../serve.js');
       const port = settled.PREFECT_PROXY_API_PORT;
       const learnVersion = true;
-      const single = await serve({ config: settled, logger, port, hint, telemetry, metrics, learnVersion });
+      const single = await serve({
+        config: settled,
+        logger,
+        port,
+        hint,
+        standby,
+        telemetry,
+        metrics,
+        learnVersion,
+      });
       facade = single;
       reload = async () => {
         const { PREFECT_API_URL, ...next } = await loadConfigAgain({
@@ -84,6 +94,7 @@ export async function run({ config, givenEnv, root, startTasks = settleEnded }: 
         workerEnv,
         logger,
         hint,
+        standby,
         metrics,
         signal: ending.signal,
       });

@@ -3,6 +3,7 @@ import { createLogger, type Logger } from '../logger.js';
 import { Metrics } from '../metrics/metrics.js';
 import { readLog } from '../metrics/serving.js';
 import { serve, type Facade, type ServeOptions } from '../serve.js';
+import { Standby } from '../services/settlement/standby.js';
 import { leftOf, startTelemetry, type Telemetry } from '../telemetry/telemetry.js';
 import { BEAT_MS, primaryMessage, type WorkerMessage } from './cluster/messages.js';
 import { Scrape } from './cluster/scrape.js';
@@ -36,7 +37,8 @@ export async function runWorker(readConfig: () => Promise<Config>): Promise<void
     const scrape = new Scrape(() => {
       tell({ kind: 'scrape' });
     });
-    const reporting = { telemetry, metrics, scrape: () => scrape.text() };
+    const standby = new Standby();
+    const reporting = { telemetry, metrics, standby, scrape: () => scrape.text() };
     const facade = await startFacade(config, logger, reporting);
     process.on('message', (received) => {
       const { data: message } = primaryMessage.safeParse(received);
@@ -44,6 +46,7 @@ export async function runWorker(readConfig: () => Promise<Config>): Promise<void
         void end({ config, facade, logger, telemetry, metrics }, message.replaced);
       } else if (message?.kind === 'count') void tellCounts(metrics);
       else if (message?.kind === 'scraped') scrape.take(message.text);
+      else if (message?.kind === 'standby') standby.set(message.reason ?? undefined);
     });
     tell({ kind: 'ready', url: facade.url });
   } catch (error) {
@@ -55,7 +58,7 @@ export async function runWorker(readConfig: () => Promise<Config>): Promise<void
 function startFacade(
   config: Config,
   logger: Logger,
-  reporting: Pick<ServeOptions, 'telemetry' | 'metrics' | 'scrape'>,
+  reporting: Pick<ServeOptions, 'telemetry' | 'metrics' | 'scrape' | 'standby'>,
 ): Promise<Facade> {
   const { PREFECT_API_URL, PREFECT_PROXY_API_PORT: port } = config;
   if (PREFECT_API_URL === undefined) throw new Error('PREFECT_API_URL: gone since the start');

@@ -5,14 +5,17 @@ import { flowRunPath } from '../schemas/requests.js';
 import { hoursBefore, toUtcTime } from '../schemas/time.js';
 import * as deliveries from '../services/deliveries.js';
 import type { OnHint } from '../services/hints.js';
+import type { Channel } from '../services/settlement/channel.js';
 import { deliveryState } from '../services/settlement/progress.js';
 import { EXAMPLE_ID, type RouteContext } from './context.js';
 
 /** What the routes about deliveries are given. */
 export interface Delivering {
   hint: OnHint;
-  /** Why nothing is delivered here; undefined where it is. */
-  isOffBecause: string | undefined;
+  /** The host whose deliveries these are. */
+  channel: Channel;
+  /** Why nothing is delivered here at the moment; undefined where it is. */
+  isOffBecause: () => string | undefined;
 }
 
 const tag = 'Deliveries';
@@ -38,7 +41,8 @@ const delivery = {
 
 /** Which ends of runs the host was told of, and telling it again. */
 export function addDeliveryRoutes({ router, limits: { size }, poller, delivering }: RouteContext): void {
-  const { hint } = delivering;
+  const { hint, channel } = delivering;
+  const deps = { poller, hint, channel };
   router.add(
     {
       method: 'get',
@@ -56,14 +60,15 @@ export function addDeliveryRoutes({ router, limits: { size }, poller, delivering
       failure: 'failed to list deliveries',
     },
     async ({ query: { state, limit, cursor: after, ...query } }, { prefect }) => {
+      await deliveries.learnBeginning(prefect, channel);
       const { next, ...found } = await deliveries.findEnded(prefect, size, {
         ...rangeOf('query', query),
         after,
         limit,
-        wanted: (run) => state === undefined || deliveryState(run) === state,
+        wanted: (run) => state === undefined || deliveryState(run, channel) === state,
       });
       return {
-        deliveries: found.runs.map(deliveries.deliveryOf),
+        deliveries: found.runs.map((run) => deliveries.deliveryOf(run, channel)),
         next_cursor: next ? schemas.cursorOf(next) : null,
         unreadable: found.unreadable,
       };
@@ -85,7 +90,8 @@ export function addDeliveryRoutes({ router, limits: { size }, poller, delivering
     },
     async ({ path: { flow_run_id: id } }, { prefect }) => {
       assertOn(delivering);
-      return { flow_run_id: id, webhook_id: await deliveries.replay(prefect, { poller, hint }, id) };
+      await deliveries.learnBeginning(prefect, channel);
+      return { flow_run_id: id, webhook_id: await deliveries.replay(prefect, deps, id) };
     },
   );
 
@@ -108,12 +114,13 @@ export function addDeliveryRoutes({ router, limits: { size }, poller, delivering
     async ({ body: { state, cursor: after, ...body } }, { prefect }) => {
       assertOn(delivering);
       const range = rangeOf('body', body);
-      const { runs, replayed, next, unreadable } = await deliveries.recover(
-        prefect,
-        size,
-        { poller, hint },
-        { ...range, after: after ?? undefined, limit: RECOVERED_AT_MOST, wanted: wantedBy(state) },
-      );
+      await deliveries.learnBeginning(prefect, channel);
+      const { runs, replayed, next, unreadable } = await deliveries.recover(prefect, size, deps, {
+        ...range,
+        after: after ?? undefined,
+        limit: RECOVERED_AT_MOST,
+        wanted: wantedBy(state, channel),
+      });
       return {
         found: runs.length,
         replayed,
@@ -125,14 +132,21 @@ export function addDeliveryRoutes({ router, limits: { size }, poller, delivering
   );
 }
 
-function wantedBy(state: z.output<typeof schemas.recovery>['state']): deliveries.EndedBetween['wanted'] {
-  if (state === 'all') return () => true;
-  return (run) => (state === undefined ? deliveryState(run) !== 'delivered' : deliveryState(run) === state);
+/** Never those of which the host does not want to hear. */
+function wantedBy(
+  state: z.output<typeof schemas.recovery>['state'],
+  channel: Channel,
+): deliveries.EndedBetween['wanted'] {
+  const states = state === undefined ? ['pending', 'dead'] : state === 'all' ? ALL : [state];
+  return (run) => states.includes(deliveryState(run, channel));
 }
+
+const ALL = ['pending', 'dead', 'delivered'];
 
 /** @throws AppError 503: labels that nobody looks at would be reset, and what is dead would count as on its way */
 function assertOn({ isOffBecause }: Delivering): void {
-  if (isOffBecause !== undefined) throw new AppError('not_configured', isOffBecause);
+  const reason = isOffBecause();
+  if (reason !== undefined) throw new AppError('not_configured', reason);
 }
 
 /** The range of a request, in UTC. @throws AppError 422 where it begins after its end, or before all calendars */

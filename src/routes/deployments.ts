@@ -266,5 +266,9 @@ export function addDeploymentRoutes({ router, limits, deploymentDefaults }: Rout
 }
 
 function declared(header: z.output<typeof newRunHeaders>) {
-  return { resources: header['x-cleanup-resources'], idempotencyKey: header['idempotency-key'] };
+  return {
+    resources: header['x-cleanup-resources'],
+    notify: header['x-notify'],
+    idempotencyKey: header['idempotency-key'],
+  };
 }

@@ -95,6 +95,7 @@ export function addSyncRunRoutes({ router, syncRuns, notifications: { logger } }
     try {
       const { id, warning } = await syncRuns.start(call.prefect, task, {
         resources: header['x-cleanup-resources'],
+        notify: header['x-notify'],
         idempotencyKey: header['idempotency-key'],
       });
       about[RUN_HEADER] = id;

@@ -3,7 +3,7 @@ import type { Place } from '../services/deliveries.js';
 import { datetime, int, orNull, timeOrEmpty } from './lax.js';
 import { toUtcTime } from './time.js';
 
-const STATES = ['pending', 'delivered', 'dead'] as const;
+const STATES = ['pending', 'delivered', 'dead', 'not_wanted'] as const;
 const PLACE = /^(\S+) ([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})$/;
 
 /** Where to go on, as a text that hosts hand back and do not look into. */
@@ -89,7 +89,9 @@ const delivery = z
     state_type: z.string(),
     state_name: z.string(),
     ended_at: time,
-    delivery: z.enum(STATES),
+    delivery: z.enum(STATES).openapi({
+      description: '`not_wanted`: no host hears of it, e.g. because it was started with `X-Notify: false`',
+    }),
     attempts: z.number().int().openapi({ description: 'Attempts that failed' }),
     next_attempt: time.nullable(),
     last: z

@@ -34,6 +34,20 @@ export const newRunHeaders = z.object({
         '`concurrency_leases`, each a list of ids (50 at most). After a failure it is kept for CLEANUP_GRACE seconds, ' +
         'so that the run can be retried. E.g. `{"block_documents": ["6a1c9c1e-0f5b-4a3e-9d53-0e9c6f6b2f11"]}`',
     }),
+  'x-notify': z
+    .string()
+    .trim()
+    .toLowerCase()
+    .pipe(z.enum(['true', 'false']))
+    .transform((value) => value === 'true')
+    .optional()
+    .openapi({
+      type: 'string',
+      enum: ['true', 'false'],
+      description:
+        '`false`: no host hears when this run ends, whatever becomes of it (`HOST_WEBHOOK_URL`). It is cleaned up after ' +
+        'as every other run. With a repeated `Idempotency-Key` the first request counts',
+    }),
   'idempotency-key': z
     .string()
     .min(1)

@@ -9,6 +9,7 @@ import type { Logger } from '../logger.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { callMetrics, readClient, requestMetrics } from '../metrics/serving.js';
 import type { OnHint } from '../services/hints.js';
+import type { Standby } from '../services/settlement/standby.js';
 import { PrefectVersion } from '../services/system/prefect-version.js';
 import type { Telemetry } from '../telemetry/telemetry.js';
 
@@ -16,6 +17,8 @@ export interface AppRuntimeOptions {
   config: Config & { PREFECT_API_URL: string };
   logger: Logger;
   hint: OnHint;
+  /** Whether and why nothing is delivered at the moment; without one it is. */
+  standby?: Standby | undefined;
   /** Asks for Prefect's version at the start, in the background, so that it is known if Prefect is away later. */
   learnVersion?: boolean | undefined;
   telemetry: Pick<Telemetry, 'tracing' | 'observe'>;
@@ -54,6 +57,7 @@ export class AppRuntime {
       client: this.client,
       logger,
       hint,
+      standby: options.standby,
       prefectVersion,
       draining: this.draining.signal,
       closing: this.closing.signal,

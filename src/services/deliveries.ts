@@ -8,6 +8,8 @@ import { toUtcTime } from '../schemas/time.js';
 import type { OnHint } from './hints.js';
 import type { RunPoller } from './poll.js';
 import { webhookId } from './settlement/webhook-message.js';
+import type { Channel } from './settlement/channel.js';
+import { readBeginning } from './settlement/position.js';
 import { deliveryState, progressOf, unsettledLabels } from './settlement/progress.js';
 import { sweep } from './settlement/sweep.js';
 
@@ -104,10 +106,21 @@ function isBehind(place: Place, other: Place): boolean {
   return place.time < other.time || (place.time === other.time && place.id > other.id);
 }
 
+/**
+ * Reads when the deliveries of a host that was added later began: what ended before is not for it. One call, and only as
+ * long as it is not known.
+ * @throws UpstreamError
+ */
+export async function learnBeginning(api: PrefectSession, channel: Channel): Promise<void> {
+  if (channel.isDefault || channel.begunAt !== undefined) return;
+  const since = await readBeginning(api, channel.variable);
+  if (since !== undefined) channel.beginAt(since);
+}
+
 /** What is known of the delivery of a run's end. */
-export function deliveryOf(run: EndedRun) {
-  const { delivery, isCleaned } = progressOf(run);
-  const state = deliveryState(run);
+export function deliveryOf(run: EndedRun, channel: Channel) {
+  const { delivery, isCleaned } = progressOf(run, channel);
+  const state = deliveryState(run, channel);
   return {
     flow_run_id: run.id,
     name: run.name,
@@ -126,12 +139,13 @@ export function deliveryOf(run: EndedRun) {
 export interface ReplayDeps {
   poller: RunPoller;
   hint: OnHint;
+  channel: Channel;
 }
 
 /**
  * Lets the host be told again of a run's end, whatever became of it.
  * @returns the `webhook-id`, which is that of the first time
- * @throws AppError 409 where the run has not ended or is a subflow; UpstreamError 404 where there is none
+ * @throws AppError 409 where the run has not ended, is a subflow or is not wanted; UpstreamError 404 where there is none
  */
 export async function replay(api: PrefectSession, deps: ReplayDeps, id: string): Promise<string> {
   const run = parseRun(await deps.poller.pollAfresh(api, id));
@@ -139,6 +153,8 @@ export async function replay(api: PrefectSession, deps: ReplayDeps, id: string):
   if (run.parent_task_run_id !== null) {
     throw new AppError('conflict', `flow run ${id} is a subflow: hosts are told of top-level runs only`);
   }
+  if (!progressOf(run, deps.channel).isWanted)
+    throw new AppError('conflict', `flow run ${id} is one of which the host does not want to hear`);
   await startAgain(api, deps, run);
   return webhookId(run);
 }
@@ -162,10 +178,14 @@ export async function recover(api: PrefectSession, size: PageSize, deps: ReplayD
 }
 
 /** A hint alone does not hurry what waits for its next attempt. */
-async function startAgain(api: PrefectSession, { poller, hint }: ReplayDeps, run: EndedRun): Promise<void> {
-  const { isSettled, delivery } = progressOf(run);
+async function startAgain(
+  api: PrefectSession,
+  { poller, hint, channel }: ReplayDeps,
+  run: EndedRun,
+): Promise<void> {
+  const { isSettled, delivery } = progressOf(run, channel);
   if (isSettled || delivery) {
-    await poller.writing(run.id, () => addLabels(api, run.id, unsettledLabels()));
+    await poller.writing(run.id, () => addLabels(api, run.id, unsettledLabels(channel)));
   }
   hint({ flowRunId: run.id, replay: true });
 }

@@ -5,7 +5,7 @@ import type { PrefectSession } from '../prefect/client.js';
 import * as flowRuns from '../prefect/flow-runs.js';
 import { holdsAny, type Resources } from '../schemas/resources.js';
 import { addLabels } from '../prefect/ended-runs.js';
-import { isNotStarted, LABELS } from './settlement/progress.js';
+import { isNotStarted, LABELS, notWantedLabel } from './settlement/progress.js';
 
 export interface NewRun {
   parameters: Record<string, unknown>;
@@ -13,6 +13,8 @@ export interface NewRun {
   scheduledTime?: string | undefined;
   /** What is given up when the run has ended. */
   resources?: Resources | undefined;
+  /** False: no host is to hear when the run ends. */
+  notify?: boolean | undefined;
   /** The host's, unique for it within the deployment. */
   idempotencyKey?: string | undefined;
 }
@@ -26,10 +28,11 @@ const REQUEST_LABEL = 'prefect-proxy.request';
  * @throws AppError 422 where the key was used with other parameters or another time
  */
 export async function startRun(api: PrefectSession, deploymentId: string, wanted: NewRun) {
-  const { parameters, scheduledTime, resources, idempotencyKey: key } = wanted;
+  const { parameters, scheduledTime, resources, notify = true, idempotencyKey: key } = wanted;
   const request = key === undefined ? undefined : hash(stringifyJson([parameters, scheduledTime ?? null]));
   const labels: Record<string, string> = {
     ...(resources && holdsAny(resources) ? { [LABELS.cleanup]: JSON.stringify(resources) } : {}),
+    ...(notify ? {} : notWantedLabel()),
     ...(request === undefined ? {} : { [REQUEST_LABEL]: request }),
   };
   const create = (uniqueKey: string | undefined) =>

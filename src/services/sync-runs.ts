@@ -24,6 +24,8 @@ export interface SyncRunsOptions {
   watch: RunWatch;
   /** Where workers find the flows, and where runs go. */
   defaults: Pick<DeploymentDefaults, 'flowsDirectory' | 'pullSteps' | 'workPoolName' | 'workQueueName'>;
+  /** Whether hosts hear of the ends of these runs, too: who asked for one has the answer already. */
+  notify: boolean;
   timeoutSeconds: number;
   startTimeoutSeconds: number;
 }
@@ -68,7 +70,8 @@ export class SyncRuns {
   async start(api: PrefectSession, task: Record<string, unknown>, more: Omit<NewRun, 'parameters'>) {
     // It brings its queue along.
     await this.ensured();
-    const run = this.create(api, { ...more, parameters: { task } });
+    const notify = this.options.notify && more.notify !== false;
+    const run = this.create(api, { ...more, notify, parameters: { task } });
     const [{ flow_run_id: id }, warning] = await Promise.all([run, this.warning(api)]);
     return { id, ...(warning === undefined ? {} : { warning }) } satisfies Started;
   }

@@ -6,6 +6,7 @@ import * as eventLog from '../prefect/event-log.js';
 import * as flowRuns from '../prefect/flow-runs.js';
 import * as flows from '../prefect/flows.js';
 import * as singleRuns from '../prefect/single-runs.js';
+import { Channel } from './settlement/channel.js';
 import { LABELS } from './settlement/progress.js';
 import { webhookStatus } from './webhook-status.js';
 
@@ -77,7 +78,10 @@ interface EndedRun {
 }
 
 /** The steps after the end of the run: all are watched at once, and told in their order. */
-async function follow({ client, onHop, timeoutMs }: TestOptions, run: EndedRun): Promise<boolean> {
+async function follow({ client, config, onHop, timeoutMs }: TestOptions, run: EndedRun): Promise<boolean> {
+  // Without a host nothing is delivered, and only the clean-up can be seen.
+  const { settled } = new Channel(config.HOST_WEBHOOK_NAME).labels;
+  const label = config.HOST_WEBHOOK_URL === undefined ? LABELS.cleaned : settled;
   const { state } = await singleRuns.read(client.session(), run.runId);
   const since = new Date(Date.parse(state.timestamp) - 1000).toISOString();
   const hop = async (name: string, look: () => Promise<number | undefined>, missing: string) => {
@@ -115,9 +119,9 @@ async function follow({ client, onHop, timeoutMs }: TestOptions, run: EndedRun):
       'settled by the facade',
       async () => {
         const { labels } = await singleRuns.read(client.session(), run.runId);
-        return labels?.[LABELS.settled] === state.id ? run.ended() : undefined;
+        return labels?.[label] === state.id ? run.ended() : undefined;
       },
-      `the run never got the label ${LABELS.settled}: look into the facade's log`,
+      `the run never got the label ${label}: look into the facade's log`,
     ),
   ];
   const hops = [];

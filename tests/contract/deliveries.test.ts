@@ -8,11 +8,14 @@ import { createClient } from '../../src/create-client.js';
 import { serve, type Facade } from '../../src/serve.js';
 import type { Hint, OnHint } from '../../src/services/hints.js';
 import { RunPoller } from '../../src/services/poll.js';
+import { Channel, DEFAULT_CHANNEL } from '../../src/services/settlement/channel.js';
 import { LABELS } from '../../src/services/settlement/progress.js';
 import { Settlement } from '../../src/services/settlement/settlement.js';
 import { contract } from '../support/contract.js';
 import { Host } from '../support/host.js';
 import { COMPLETED, FAILED, RUNNING, isoTime, micros } from '../support/seed.js';
+
+const { labels: NOTED } = new Channel(DEFAULT_CHANNEL);
 
 const c = contract();
 const PATH = '/proxy/v1/deliveries';
@@ -85,7 +88,7 @@ const NEXT = '2030-01-31T03:00:00.000Z';
 const LEFT_OFF = { attempts: 2, next: NEXT, last: '500', dead: false };
 const GIVEN_UP = { attempts: 11, next: null, last: 'ECONNREFUSED', dead: true };
 const record = (stateId: string, fields: typeof LEFT_OFF | typeof GIVEN_UP) => ({
-  [LABELS.delivery]: JSON.stringify({ state: stateId, ...fields }),
+  [NOTED.delivery]: JSON.stringify({ state: stateId, ...fields }),
 });
 
 /** Runs that ended one after the other, of each kind one. */
@@ -94,7 +97,7 @@ async function makeRuns() {
   const delivered = await ended(COMPLETED);
   await label(delivered.id, {
     ...record(delivered.state.id, LEFT_OFF),
-    [LABELS.settled]: delivered.state.id,
+    [NOTED.settled]: delivered.state.id,
     [LABELS.cleaned]: delivered.state.id,
   });
   const dead = await ended();
@@ -106,7 +109,7 @@ async function makeRuns() {
   const revived = await ended();
   await label(revived.id, {
     ...record(revived.state.id, GIVEN_UP),
-    [LABELS.settled]: revived.state.id,
+    [NOTED.settled]: revived.state.id,
     [LABELS.cleaned]: revived.state.id,
   });
   await c.seed.setState('flow_runs', revived.id, RUNNING);
@@ -290,6 +293,28 @@ describe(`POST ${PATH}/{flow_run_id}/replay`, () => {
   });
 });
 
+describe('A run that was started with X-Notify: false', () => {
+  it('is listed as not wanted, is not recovered, and cannot be replayed', async () => {
+    const id = await c.seed.flowRun({ states: [RUNNING] });
+    await label(id, { 'prefect-proxy.notify': 'false' });
+    await c.seed.setState('flow_runs', id, FAILED);
+    const { end_time: since } = await read(id);
+    const range = { since, until: since };
+    expect((await list(range)).deliveries).toMatchObject([{ flow_run_id: id, delivery: 'not_wanted' }]);
+    expect(idsOf(await list({ ...range, state: 'not_wanted' }))).toEqual([id]);
+    expect(idsOf(await list({ ...range, state: 'pending' }))).toEqual([]);
+    for (const state of [undefined, 'all']) {
+      const reply = await host.post(`${PATH}/recover`, { ...range, state });
+      expect(reply.json).toMatchObject({ found: 0, replayed: 0 });
+    }
+    expect(await host.post(`${PATH}/${id}/replay`)).toMatchObject({
+      status: 409,
+      json: { code: 'conflict' },
+    });
+    expect(hints).toEqual([]);
+  });
+});
+
 describe(`POST ${PATH}/recover`, () => {
   interface Recovered {
     found: number;
@@ -410,7 +435,14 @@ describe('Settlement', () => {
     const client = createClient(loadConfig({ PREFECT_API_RETRY_DELAY: '0.05' }), c.apiUrl);
     const webhook = new HostWebhook({ url: `http://127.0.0.1:${port}/`, timeoutSeconds: 10, concurrency: 1 });
     const poller = new RunPoller();
-    const settlement = new Settlement({ client, poller, host: webhook, logger, graceSeconds: 0 });
+    const settlement = new Settlement({
+      channel: new Channel(DEFAULT_CHANNEL),
+      client,
+      poller,
+      host: webhook,
+      logger,
+      graceSeconds: 0,
+    });
     const { dead, waiting, fresh, revived, delivered, since, until } = await makeRuns();
     const gone = `${delivered.id}:${delivered.state.id}`;
     onHint = settlement.hint;

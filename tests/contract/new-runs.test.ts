@@ -59,6 +59,38 @@ describe('X-Cleanup-Resources', () => {
   });
 });
 
+describe('X-Notify', () => {
+  it.each(['now', 'planned'])('false is kept with a run that is started (%s)', async (how) => {
+    const deployment = await c.seed.deployment({ name: randomUUID() });
+    const headers = { 'x-notify': 'False' };
+    const reply =
+      how === 'now'
+        ? await startNow(deployment, headers)
+        : await plan(deployment, headers, { runParams: {}, scheduledTime: '2999-01-01T00:00:00Z' });
+    expect(reply.status).toBe(200);
+    expect(await labelsOf((reply.json as Started).flow_run_id)).toMatchObject({
+      'prefect-proxy.notify': 'false',
+    });
+  });
+
+  it.each([undefined, 'true', 'TRUE'])('%s leaves no trace', async (value) => {
+    const deployment = await c.seed.deployment({ name: randomUUID() });
+    const reply = await startNow(deployment, value === undefined ? {} : { 'x-notify': value });
+    expect(await labelsOf((reply.json as Started).flow_run_id)).not.toHaveProperty(['prefect-proxy.notify']);
+  });
+
+  it.each(['no', '0', ''])('is refused if it is %j, and nothing starts', async (value) => {
+    const deployment = await c.seed.deployment({ name: randomUUID() });
+    const reply = await startNow(deployment, { 'x-notify': value });
+    expect(reply.status).toBe(422);
+    expect(reply.text).toContain('["header","x-notify"');
+    const runs = await c.seed.call('POST', '/flow_runs/filter', {
+      deployments: { id: { any_: [deployment] } },
+    });
+    expect(runs).toEqual([]);
+  });
+});
+
 describe('Idempotency-Key', () => {
   it('starts one run, however often and however many at once ask', async () => {
     const deployment = await c.seed.deployment({ name: randomUUID() });

@@ -501,3 +501,25 @@ describe('An outage while a host waits', () => {
     c.mock?.reset();
   });
 });
+
+describe('Whether a host hears of the end of a synchronous run', () => {
+  const notified = async (send: Host, headers: Record<string, string> = {}) => {
+    const slug = slugs();
+    const reply = await send.post(SHELL, shell(slug), { headers: { prefer: 'wait=0', ...headers } });
+    expect(reply.status, reply.text).toBe(202);
+    const { id } = await runOf(slug);
+    const { labels } = (await c.seed.call('GET', `/flow_runs/${id}`)) as { labels: Record<string, unknown> };
+    return labels['prefect-proxy.notify'] !== 'false';
+  };
+
+  it('it does not: its caller has the answer', async () => {
+    expect(await notified(c.host)).toBe(false);
+    expect(await notified(c.host, { 'x-notify': 'true' })).toBe(false);
+  });
+
+  it('it does with HOST_WEBHOOK_SYNC_RUNS=true, unless the caller says X-Notify: false', async () => {
+    const { host } = await another({ HOST_WEBHOOK_SYNC_RUNS: 'true' });
+    expect(await notified(host)).toBe(true);
+    expect(await notified(host, { 'x-notify': 'false' })).toBe(false);
+  });
+});

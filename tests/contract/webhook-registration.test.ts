@@ -316,22 +316,30 @@ describe('Where the events websocket opens', () => {
 });
 
 describe('A test', () => {
-  const follow = async (timeoutMs: number) => {
+  const follow = async (timeoutMs: number, env: Record<string, string> = {}) => {
     const hops: Hop[] = [];
-    const options = { client, config: config(), facadeUrl: '', onHop: (hop: Hop) => hops.push(hop) };
+    const options = { client, config: config(env), facadeUrl: '', onHop: (hop: Hop) => hops.push(hop) };
     return { came: await testWebhook({ ...options, timeoutMs }), hops };
   };
   const runsLeft = () =>
     c.seed.call('POST', '/flow_runs/count', { flows: { name: { any_: [`${NAME}-test`] } } });
 
-  it('sees each step, and clears up', async () => {
+  it.each([
+    ['of a facade with a host', { HOST_WEBHOOK_URL: 'http://127.0.0.1:9/' }, 'prefect-proxy.settled'],
+    [
+      'of one with another host',
+      { HOST_WEBHOOK_URL: 'http://127.0.0.1:9/', HOST_WEBHOOK_NAME: 'b' },
+      'prefect-proxy.b.settled',
+    ],
+    ['of one without a host', {}, 'prefect-proxy.cleaned'],
+  ])('%s sees each step, and clears up', async (_, env, name) => {
     receiver.onPost = async ({ body }) => {
       const id = /prefect\.flow-run\.([0-9a-f-]{36})/.exec(JSON.stringify(body))?.[1];
       if (id === undefined) return;
       const run = z.object({ state: withId }).parse(await c.seed.call('GET', `/flow_runs/${id}`));
-      await c.seed.call('PATCH', `/flow_runs/${id}/labels`, { 'prefect-proxy.settled': run.state.id });
+      await c.seed.call('PATCH', `/flow_runs/${id}/labels`, { [name]: run.state.id });
     };
-    const { came, hops } = await follow(15_000);
+    const { came, hops } = await follow(15_000, env);
     expect(hops.map(({ name, failure }) => [name, failure])).toEqual([
       [`registered at ${receiver.url}/webhooks/v1/notification/`, undefined],
       ['run made', undefined],
@@ -357,7 +365,7 @@ describe('A test', () => {
       'settled by the facade',
     ]);
     expect(failed[0]!.failure).toMatch(/got no 2xx from the URL/);
-    expect(failed[1]!.failure).toMatch(/never got the label prefect-proxy\.settled/);
+    expect(failed[1]!.failure).toMatch(/never got the label prefect-proxy\.cleaned/);
     expect(await runsLeft()).toBe(0);
   });
 

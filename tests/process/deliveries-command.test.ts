@@ -5,10 +5,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.js';
 import { runDeliveriesCommand, type DeliveriesCommand } from '../../src/process/deliveries-command.js';
 import { bar, table, timeAgo } from '../../src/process/deliveries/text.js';
-import { LABELS } from '../../src/services/settlement/progress.js';
+import { Channel, DEFAULT_CHANNEL } from '../../src/services/settlement/channel.js';
 import { startFacade, type Facade } from '../support/facade.js';
 import { startMockOrchestrator, type MockOrchestrator } from '../support/mock/index.js';
 import { COMPLETED, FAILED, RUNNING, Seed } from '../support/seed.js';
+
+const { labels: NOTED } = new Channel(DEFAULT_CHANNEL);
 
 let mock: MockOrchestrator;
 let facade: Facade;
@@ -51,7 +53,7 @@ async function ended(state = COMPLETED, name = seed.name('run')): Promise<Run> {
 }
 const giveUp = ({ id, state }: Run) =>
   seed.call('PATCH', `/flow_runs/${id}/labels`, {
-    [LABELS.delivery]: JSON.stringify({
+    [NOTED.delivery]: JSON.stringify({
       state: state.id,
       attempts: 11,
       next: null,

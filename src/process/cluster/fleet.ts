@@ -1,6 +1,7 @@
 import type { Worker } from 'node:cluster';
 import type { Logger } from '../../logger.js';
 import type { Metrics } from '../../metrics/metrics.js';
+import type { Standby } from '../../services/settlement/standby.js';
 import { backoff } from './backoff.js';
 import { Member, type MemberEvents } from './member.js';
 import { BEAT_MS } from './messages.js';
@@ -14,6 +15,8 @@ export interface FleetOptions extends Pick<MemberEvents, 'hint' | 'relay' | 'rel
   gracefulMs: number;
   fork: () => Worker;
   logger: Logger;
+  /** Whether and why nothing is delivered at the moment: workers report it. */
+  standby?: Standby | undefined;
   /** Where the primary counts. */
   metrics: Metrics;
 }
@@ -49,6 +52,9 @@ export class Fleet {
     this.watch = this.watchBeats(Math.min(options.timeoutMs / 4, 1_000));
     this.tally = new Tally(options.metrics);
     this.addMetrics(options.metrics);
+    options.standby?.onChange(() => {
+      for (const member of this.members) this.tellStandby(member);
+    });
   }
 
   /** @returns where it listens, once a first one serves. @throws Error with the reason where none comes up */
@@ -149,6 +155,7 @@ export class Fleet {
       },
       onReady: (ready, url) => {
         this.hasServed = true;
+        this.tellStandby(ready);
         logger.info('worker serves', { pid: ready.pid, ms: Math.round(ready.age()) });
         this.onStart?.resolve(url);
         this.reconcile();
@@ -165,6 +172,10 @@ export class Fleet {
     this.members.add(member);
     this.counts.starts += 1;
     logger.info('worker starts', { pid: member.pid });
+  }
+
+  private tellStandby(member: Member): void {
+    member.tell({ kind: 'standby', reason: this.options.standby?.reason ?? null });
   }
 
   private remove(gone: Member): void {

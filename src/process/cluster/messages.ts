@@ -38,6 +38,8 @@ export const primaryMessage = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('leave') }),
   /** It is to say what it has counted. */
   z.object({ kind: z.literal('count') }),
+  /** Why nothing is delivered at the moment; null while it is. */
+  z.object({ kind: z.literal('standby'), reason: z.string().nullable() }),
   /** The numbers of all processes, as text. */
   z.object({ kind: z.literal('scraped'), text: z.string() }),
 ]);

@@ -3,13 +3,15 @@ import type { EndedRun } from '../../prefect/ended-runs.js';
 import { holdsAny } from '../../schemas/resources.js';
 import { declaredBy, LivesAgain, type Cleanup } from './cleanup.js';
 import { wordOf, type Step, type Work } from './desk.js';
-import { cleanedLabel, isNotStarted, type Progress } from './progress.js';
+import { cleanedLabel, isDelivered, isNotStarted, type Progress } from './progress.js';
 
 export interface CleaningOptions {
   cleanup: Cleanup;
   logger: Logger;
   /** Seconds for which a failed or crashed run keeps what it declared, so that it can be retried. */
   graceSeconds: number;
+  /** Seconds by which clean-up comes later than it could: another instance does it first. */
+  behindSeconds: () => number;
   /** Whether a run is in a state now. */
   isIn: (flowRunId: string, stateId: string) => Promise<boolean>;
 }
@@ -25,7 +27,7 @@ export class Cleaning implements Work {
   constructor(private readonly options: CleaningOptions) {}
 
   readonly isDone = ({ isCleaned }: Progress): boolean => isCleaned;
-  readonly isOtherDone = ({ isSettled, delivery }: Progress): boolean => isSettled || delivery?.dead === true;
+  readonly isOtherDone = isDelivered;
 
   readonly step = async (run: EndedRun): Promise<Step> => {
     const { cleanup, logger } = this.options;
@@ -46,7 +48,7 @@ export class Cleaning implements Work {
       logger.warn('clean-up failed', { flow_run: run.id, error: wordOf(error) });
       return { again: RETRY_SECONDS };
     }
-    if (wait > 0) return { again: wait };
+    if (wait > 0) return { again: wait + this.options.behindSeconds() };
     this.counts.done += 1;
     return { labels: cleanedLabel(run) };
   };

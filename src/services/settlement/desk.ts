@@ -6,6 +6,7 @@ import { asTrace, type Tracing } from '../../telemetry/tracing.js';
 import type { Hint } from '../hints.js';
 import type { RunPoller } from '../poll.js';
 import { Agenda, type Task } from './agenda.js';
+import type { Channel } from './channel.js';
 import { Latest } from './latest.js';
 import type { Notes } from './notes.js';
 import { progressOf, type Progress } from './progress.js';
@@ -14,6 +15,7 @@ export interface DeskDeps {
   client: PrefectClient;
   poller: RunPoller;
   notes: Notes;
+  channel: Channel;
   logger: Logger;
   tracing?: Tracing | undefined;
 }
@@ -37,6 +39,11 @@ export interface Work {
 /** A hint may come before the state can be read: milliseconds after which the run is read again. */
 const RECHECKS_MS = [250, 1_000, 4_000];
 const NOTE_AGAIN_MS = 5_000;
+/** Seconds after which a desk that is not open yet looks again. */
+const OPEN_YET_SECONDS = 1;
+
+/** `waiting`: it is not known yet whether this desk is to work. `closed`: another instance does all of its work. */
+export type Gate = 'open' | 'waiting' | 'closed';
 
 /**
  * Does one thing for each run that has ended, as long as it takes: reads the run (a hint is never believed), does the
@@ -45,8 +52,10 @@ const NOTE_AGAIN_MS = 5_000;
 export class Desk {
   private readonly agenda: Agenda;
   private readonly finished = new Latest<string>();
-  /** Labels that are being written, with the end of the run they are of. */
+  /** Labels that are being written, with the end of the run they are of; the last of each run. */
   private readonly unwritten = new Map<Promise<void>, string>();
+  private readonly beingNoted = new Map<string, Promise<void>>();
+  private gate: Gate = 'open';
 
   constructor(
     private readonly deps: DeskDeps,
@@ -62,14 +71,25 @@ export class Desk {
 
   /** Takes a hint; the run is read when its turn comes. */
   hint({ flowRunId, stateId, replay }: Hint, delayMs: number): void {
+    if (this.gate === 'closed') return;
     if (stateId !== undefined && this.finished.get(flowRunId) === stateId) return;
     this.agenda.add(flowRunId, { stateId, replay, rechecks: RECHECKS_MS.length }, delayMs);
   }
 
   /** Takes a run that a sweep found unfinished: until it is finished, `openSince` counts it. */
   found(run: EndedRun, delayMs: number): void {
-    if (this.work.isDone(progressOf(run))) return;
+    if (this.gate === 'closed' || this.isDone(run)) return;
     this.agenda.add(run.id, { stateId: run.state.id, rechecks: 0, endTime: run.end_time }, delayMs);
+  }
+
+  /** Lets it work, or not. What comes to a closed desk is forgotten: a sweep finds it when it opens again. */
+  setGate(gate: Gate): void {
+    this.gate = gate;
+  }
+
+  /** Whether nothing is left to do for a run's present state, as its labels say. */
+  isDone(run: EndedRun): boolean {
+    return this.work.isDone(progressOf(run, this.deps.channel));
   }
 
   /** Does at once what waits. */
@@ -101,6 +121,8 @@ export class Desk {
 
   /** @returns seconds after which the run is looked at again; undefined where nothing is left to do */
   private async handle(id: string, task: Task): Promise<number | undefined> {
+    if (this.gate !== 'open') return this.gate === 'waiting' ? OPEN_YET_SECONDS : undefined;
+    const isBeingNoted = this.beingNoted.has(id);
     const run = await this.read(id);
     if (!run || run.parent_task_run_id !== null) return undefined;
     if (!isEnded(run)) {
@@ -110,10 +132,12 @@ export class Desk {
     }
     task.endTime = run.end_time;
     task.stateId = run.state.id;
-    // Its labels may not be written yet.
-    if (!task.replay && this.finished.get(id) === run.state.id) return undefined;
-    const progress = progressOf(run);
-    if (task.replay || !this.work.isDone(progress)) {
+    const progress = progressOf(run, this.deps.channel);
+    const isDone = this.work.isDone(progress);
+    const isFinished = this.finished.get(id) === run.state.id;
+    // What is finished and not noted is noted again: of two instances that write labels at once, one loses.
+    if (!task.replay && isFinished && (isDone || isBeingNoted)) return undefined;
+    if (task.replay || !isDone) {
       const { labels, again } = await this.work.step(run, progress, task);
       if (labels) this.note(run, labels, this.work.isOtherDone(progress));
       if (again !== undefined) return again;
@@ -130,7 +154,11 @@ export class Desk {
       this.agenda.add(run.id, { stateId: undefined, rechecks: 0, endTime: run.end_time }, NOTE_AGAIN_MS);
     });
     this.unwritten.set(written, run.end_time);
-    void written.finally(() => this.unwritten.delete(written));
+    this.beingNoted.set(run.id, written);
+    void written.finally(() => {
+      this.unwritten.delete(written);
+      if (this.beingNoted.get(run.id) === written) this.beingNoted.delete(run.id);
+    });
   }
 
   private async read(id: string): Promise<Run | undefined> {

@@ -1,22 +1,24 @@
 import { z } from 'zod';
 import { jsonOrText } from '../../json.js';
 import type { EndedRun, Run } from '../../prefect/ended-runs.js';
+import type { Channel } from './channel.js';
 
 /** How the labels of this service begin. */
 export const OWN_PREFIX = 'prefect-proxy.';
 
-/** The labels of a run in which settlement keeps what it must not forget. Each is text: null or an object breaks lists. */
+/**
+ * The labels of a run in which settlement keeps what it must not forget; deliveries are noted in those of a channel. Each
+ * is text: null or an object breaks lists.
+ */
 export const LABELS = {
   /** What the run holds, as JSON; written when it is created. */
   cleanup: 'prefect-proxy.cleanup',
   /** The state that was cleaned up after. */
   cleaned: 'prefect-proxy.cleaned',
-  /** The state that the host knows of. */
-  settled: 'prefect-proxy.settled',
+  /** `false`: no host hears of the run; written when it is created. */
+  notify: 'prefect-proxy.notify',
   /** It was to be cancelled because nobody started it in time; text that is not empty. Whoever waits may ask again. */
   notStarted: 'prefect-proxy.not-started',
-  /** Attempts at telling the host, as JSON: one label, because two writers may not mix. */
-  delivery: 'prefect-proxy.delivery',
 } as const;
 
 const delivery = z.object({
@@ -33,19 +35,23 @@ export type DeliveryRecord = z.infer<typeof delivery>;
 /** How far the settlement of a run's present state is; what belongs to an earlier state does not count. */
 export interface Progress {
   isCleaned: boolean;
+  /** Whether the host is to hear of it at all. */
+  isWanted: boolean;
   isSettled: boolean;
   delivery: DeliveryRecord | undefined;
 }
 
-export type DeliveryState = 'pending' | 'delivered' | 'dead';
+export type DeliveryState = 'pending' | 'delivered' | 'dead' | 'not_wanted';
 
 /** Reads a run's progress from its labels. */
-export function progressOf({ labels, state }: EndedRun): Progress {
-  const label = labels?.[LABELS.delivery];
+export function progressOf(run: EndedRun, channel: Channel): Progress {
+  const { labels, state } = run;
+  const label = labels?.[channel.labels.delivery];
   const record = delivery.safeParse(typeof label === 'string' ? jsonOrText(label) : undefined);
   return {
     isCleaned: labels?.[LABELS.cleaned] === state.id,
-    isSettled: labels?.[LABELS.settled] === state.id,
+    isWanted: channel.concerns(run) && labels?.[LABELS.notify] !== NOT_WANTED,
+    isSettled: labels?.[channel.labels.settled] === state.id,
     delivery: record.success && record.data.state === state.id ? record.data : undefined,
   };
 }
@@ -62,21 +68,27 @@ export function isNotStarted(labels: Run['labels'], stateType: string | null | u
 }
 
 /** Where the delivery of a run's present state stands. */
-export function deliveryState(run: EndedRun): DeliveryState {
-  const progress = progressOf(run);
+export function deliveryState(run: EndedRun, channel: Channel): DeliveryState {
+  const progress = progressOf(run, channel);
   if (progress.isSettled) return 'delivered';
+  if (!progress.isWanted) return 'not_wanted';
   return progress.delivery?.dead ? 'dead' : 'pending';
 }
 
-/** Whether nothing is left to do for a run's present state. */
-export function isFinished(run: EndedRun): boolean {
-  const progress = progressOf(run);
-  return progress.isCleaned && (progress.isSettled || progress.delivery?.dead === true);
+/** Whether there is nothing to deliver any more: the host knows, is not to know, or could not be reached for too long. */
+export function isDelivered({ isWanted, isSettled, delivery }: Progress): boolean {
+  return !isWanted || isSettled || delivery?.dead === true;
 }
 
+const NOT_WANTED = 'false';
+
+/** The label of a run of which no host is to hear. */
+export const notWantedLabel = () => ({ [LABELS.notify]: NOT_WANTED });
 /** The labels that say so. */
 export const cleanedLabel = (run: EndedRun) => ({ [LABELS.cleaned]: run.state.id });
-export const settledLabel = (run: EndedRun) => ({ [LABELS.settled]: run.state.id });
-export const deliveryLabel = (record: DeliveryRecord) => ({ [LABELS.delivery]: JSON.stringify(record) });
+export const settledLabel = (run: EndedRun, { labels }: Channel) => ({ [labels.settled]: run.state.id });
+export const deliveryLabel = (record: DeliveryRecord, { labels }: Channel) => ({
+  [labels.delivery]: JSON.stringify(record),
+});
 /** Takes back that a state was told or given up. */
-export const unsettledLabels = () => ({ [LABELS.settled]: '', [LABELS.delivery]: '' });
+export const unsettledLabels = ({ labels }: Channel) => ({ [labels.settled]: '', [labels.delivery]: '' });

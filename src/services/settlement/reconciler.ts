@@ -1,8 +1,8 @@
 import type { Logger } from '../../logger.js';
 import type { PrefectClient } from '../../prefect/client.js';
+import type { Channel } from './channel.js';
 import { wordOf } from './desk.js';
-import { isFinished } from './progress.js';
-import type { Position, SharedPosition } from './position.js';
+import type { Position, Role, SharedPosition } from './position.js';
 import type { Settlement } from './settlement.js';
 import { sweep } from './sweep.js';
 
@@ -10,12 +10,13 @@ export interface ReconcilerOptions {
   client: PrefectClient;
   settlement: Settlement;
   shared: SharedPosition;
+  channel: Channel;
   logger: Logger;
   intervalSeconds: number;
   /** How far the first sweep ever looks back. */
   lookbackSeconds: number;
-  /** Is told when this instance begins or ceases to lead. */
-  onLeading: (leads: boolean) => void;
+  /** Is told when this instance becomes another than it was. */
+  onRole: (role: Role) => void;
 }
 
 /** Runs may be seen later than they ended by the orchestrator's clock (a slow transaction, another server's clock). */
@@ -24,10 +25,12 @@ const OVERLAP_SECONDS = 60;
 const DEEP_SWEEP_EVERY = 20;
 /** A position that is later by more than clocks differ is nobody's. */
 const FUTURE_MS = 3_600_000;
-/** Whoever does not lead leaves the leader this time to be first. */
-const FOLLOWER_DELAY_MS = 3_000;
 /** After a sweep that failed. */
 const RETRY_SECONDS = 2;
+/** How often an instance that stands by looks whether the other one has handed over or fallen silent. */
+const STANDBY_SECONDS = 5;
+/** Failures after which an instance that could never read its Variable works without it: hints are better than nothing. */
+const BLIND_FAILURES = 10;
 
 export interface ReconcilerCounts {
   sweeps: number;
@@ -45,7 +48,7 @@ export class Reconciler {
     lastEpochSeconds: undefined,
     lastSeconds: undefined,
   };
-  leads = false;
+  private role: Role | undefined;
   private isFirst = true;
   private sweeps = 0;
   private position: string | undefined;
@@ -55,7 +58,17 @@ export class Reconciler {
   private isFailing = false;
 
   constructor(private readonly options: ReconcilerOptions) {
-    options.settlement.hintDelayMs = FOLLOWER_DELAY_MS;
+    options.settlement.setRole(undefined);
+  }
+
+  /** Whether this instance is the one that sweeps. */
+  get leads(): boolean {
+    return this.role === 'leader';
+  }
+
+  /** Whether another instance delivers to another host under the same name. */
+  get standsBy(): boolean {
+    return this.role === 'standby';
   }
 
   /** Sweeps now and then once an interval. */
@@ -94,27 +107,47 @@ export class Reconciler {
 
   private pauseSeconds(): number {
     const { intervalSeconds } = this.options;
-    return this.isFailing ? Math.min(RETRY_SECONDS, intervalSeconds) : intervalSeconds;
+    if (this.isFailing) return Math.min(RETRY_SECONDS, intervalSeconds);
+    return this.standsBy ? Math.min(STANDBY_SECONDS, intervalSeconds) : intervalSeconds;
   }
 
   private async sweepOnce(): Promise<void> {
-    const { client, shared, settlement, logger } = this.options;
+    const { client, shared, settlement, channel, logger } = this.options;
     try {
-      const { position, leads } = await shared.read(client.session());
-      this.setLeading(leads);
-      if (leads) settlement.probeHost();
+      const { position, role } = await shared.read(client.session());
+      if (position?.since !== undefined) channel.beginAt(position.since);
+      else if (!position && !channel.isDefault && this.isFirst) await this.beginChannel();
+      this.setRole(role);
+      if (this.leads) settlement.probeHost();
       // The first one is everybody's: what ended while all of ours was down does not wait for a leader.
-      if (leads || this.isFirst) await this.advance(position, leads);
+      if (this.leads || (this.isFirst && !this.standsBy)) await this.advance(position);
       if (this.isFailing) logger.info('reconciler works again');
       this.isFailing = false;
     } catch (error) {
       if (!this.isFailing) logger.warn('reconciler failed', { error: wordOf(error) });
       this.counts.failures += 1;
       this.isFailing = true;
+      if (this.role === undefined && this.counts.failures >= BLIND_FAILURES) this.setRole('follower');
     }
   }
 
-  private async advance(stored: Position | undefined, leads: boolean): Promise<void> {
+  /**
+   * A host that is added later gets no old news: its channel begins now, unless runs show that only its Variable is lost.
+   */
+  private async beginChannel(): Promise<void> {
+    const { client, channel, lookbackSeconds } = this.options;
+    if (channel.begunAt !== undefined) return;
+    const begun = isoBefore(Date.now(), 0);
+    const pages = sweep(() => client.session(), {
+      size: client,
+      from: isoBefore(Date.now(), lookbackSeconds),
+      onUnreadable: () => undefined,
+    });
+    for await (const runs of pages) if (runs.some((run) => channel.hasNoted(run))) return;
+    channel.beginAt(begun);
+  }
+
+  private async advance(stored: Position | undefined): Promise<void> {
     const started = performance.now();
     const isComplete = await this.sweepFrom(this.startOf(stored));
     if (!isComplete) return;
@@ -123,16 +156,16 @@ export class Reconciler {
     this.counts.lastSeconds = (performance.now() - started) / 1000;
     this.isFirst = false;
     const reached = this.current();
-    if (leads && reached) await this.options.shared.write(this.options.client.session(), reached);
+    if (this.leads && reached) await this.options.shared.write(this.options.client.session(), reached);
   }
 
-  private setLeading(leads: boolean): void {
-    if (leads === this.leads) return;
-    this.leads = leads;
+  private setRole(role: Role): void {
+    if (role === this.role) return;
+    this.role = role;
     // What the leader before had open is only known from the Variable.
-    if (leads) this.isFirst = true;
-    this.options.settlement.hintDelayMs = leads ? 0 : FOLLOWER_DELAY_MS;
-    this.options.onLeading(leads);
+    if (role === 'leader') this.isFirst = true;
+    this.options.settlement.setRole(role);
+    this.options.onRole(role);
   }
 
   private startOf(stored: Position | undefined): string {
@@ -158,7 +191,7 @@ export class Reconciler {
     for await (const runs of pages) {
       for (const run of runs) {
         if (run.end_time > latest) latest = run.end_time;
-        if (!isFinished(run)) settlement.found(run);
+        if (!settlement.isFinished(run)) settlement.found(run);
       }
       if (this.isClosed) return false;
     }
@@ -168,7 +201,12 @@ export class Reconciler {
 
   private current(): Position | undefined {
     if (this.position === undefined) return undefined;
-    return { position: this.position, open_since: this.options.settlement.openSince() ?? null };
+    const { settlement, channel } = this.options;
+    return {
+      position: this.position,
+      open_since: settlement.openSince() ?? null,
+      ...(channel.begunAt === undefined ? {} : { since: channel.begunAt }),
+    };
   }
 }
 

@@ -2,14 +2,15 @@ import type { HostWebhook, Outcome } from '../../host/webhook.js';
 import type { Logger } from '../../logger.js';
 import type { EndedRun } from '../../prefect/ended-runs.js';
 import type { Task } from './agenda.js';
+import type { Channel } from './channel.js';
 import type { Step, Work } from './desk.js';
 import { Latest } from './latest.js';
 import { webhookMessage } from './webhook-message.js';
-import { deliveryLabel, settledLabel, type DeliveryRecord, type Progress } from './progress.js';
+import { deliveryLabel, isDelivered, settledLabel, type DeliveryRecord, type Progress } from './progress.js';
 import { nextDelay } from './schedule.js';
 
 export interface TellingCounts {
-  /** The host has heard, or there is none, or it knew already. */
+  /** Ends that the host knows of. */
   settled: number;
   delivered: number;
   failedAttempts: number;
@@ -17,8 +18,8 @@ export interface TellingCounts {
 }
 
 export interface TellingOptions {
-  /** None: a run is settled without telling anyone. */
-  host?: HostWebhook | undefined;
+  host: HostWebhook;
+  channel: Channel;
   logger: Logger;
   /** Seconds by which a retry comes later than planned: whoever does not lead comes after the leader, and finds it done. */
   behindSeconds: () => number;
@@ -60,17 +61,18 @@ export class Telling implements Work {
     return true;
   }
 
-  readonly isDone = ({ isSettled, delivery }: Progress): boolean => isSettled || delivery?.dead === true;
+  readonly isDone = isDelivered;
   readonly isOtherDone = ({ isCleaned }: Progress): boolean => isCleaned;
 
   readonly step = async (run: EndedRun, progress: Progress, task: Task): Promise<Step> => {
-    const { host, behindSeconds, onHostBack } = this.options;
+    const { host, channel, behindSeconds, onHostBack } = this.options;
     if (task.replay) this.forget(run.id);
-    if (!host || this.told.get(run.id) === run.state.id) return this.settled(run);
+    // Its label was not written, or was lost to one that was written at the same time.
+    if (this.told.get(run.id) === run.state.id) return { labels: settledLabel(run, channel) };
     const isReplay = task.replay === true;
     const delivery = isReplay ? undefined : this.latest(run, progress);
     task.replay = false;
-    if (delivery?.dead) return {};
+    if (delivery?.dead) return { labels: deliveryLabel(delivery, channel) };
     const wait = delivery?.next ? (Date.parse(delivery.next) - Date.now()) / 1000 : 0;
     if (wait > 0 && !task.hurry) return { again: wait + behindSeconds() };
     const outcome = await host.deliver(webhookMessage(run));
@@ -84,7 +86,8 @@ export class Telling implements Work {
       this.failures = 0;
       this.silences = 0;
       this.downSince = undefined;
-      return this.settled(run);
+      this.counts.settled += 1;
+      return { labels: settledLabel(run, channel) };
     }
     const isSilent = !outcome.refused && !outcome.gone && outcome.retryAfterSeconds === undefined;
     this.silences = isSilent ? this.silences + 1 : 0;
@@ -94,11 +97,6 @@ export class Telling implements Work {
     this.failures += 1;
     return this.failed(run, outcome, (delivery?.attempts ?? 0) + 1);
   };
-
-  private settled(run: EndedRun): Step {
-    this.counts.settled += 1;
-    return { labels: settledLabel(run) };
-  }
 
   private forget(id: string): void {
     this.told.delete(id);
@@ -127,6 +125,6 @@ export class Telling implements Work {
       this.counts.dead += 1;
       logger.error('delivery given up', fields);
     }
-    return { labels: deliveryLabel(record), again: delay };
+    return { labels: deliveryLabel(record, this.options.channel), again: delay };
   }
 }

@@ -1,6 +1,7 @@
 import type { LogFields, Logger } from '../../../src/logger.js';
 import type { Hint } from '../../../src/services/hints.js';
 import { RunPoller } from '../../../src/services/poll.js';
+import { Channel, DEFAULT_CHANNEL } from '../../../src/services/settlement/channel.js';
 import { SharedPosition } from '../../../src/services/settlement/position.js';
 import { Reconciler } from '../../../src/services/settlement/reconciler.js';
 import { Settlement } from '../../../src/services/settlement/settlement.js';
@@ -27,17 +28,33 @@ export class MemoryFacade {
   constructor({ name, orchestrator, host, ...options }: MemoryFacadeOptions) {
     const client = new MemoryClient(orchestrator, this.life);
     const logger = this.logger();
+    const channel = new Channel(DEFAULT_CHANNEL);
     this.webhook = new MemoryWebhook(host, this.life);
     this.settlement = new Settlement({
       client,
       poller: new RunPoller(),
       host: this.webhook,
+      channel,
       logger,
       graceSeconds: options.graceSeconds,
     });
-    const shared = new SharedPosition(name, (2 * options.intervalSeconds + 5) * 1000, () => Date.now());
+    const shared = new SharedPosition({
+      variable: channel.variable,
+      name,
+      target: 'host',
+      silenceMs: (2 * options.intervalSeconds + 5) * 1000,
+      now: () => Date.now(),
+    });
     const { settlement } = this;
-    this.reconciler = new Reconciler({ client, settlement, shared, logger, ...options, onLeading: () => {} });
+    this.reconciler = new Reconciler({
+      client,
+      settlement,
+      shared,
+      channel,
+      logger,
+      ...options,
+      onRole: () => {},
+    });
     this.reconciler.start();
   }
 

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { Channel, DEFAULT_CHANNEL } from '../../../src/services/settlement/channel.js';
 import { LABELS } from '../../../src/services/settlement/progress.js';
 import { MemoryFacade } from './memory-facade.js';
 import { MemoryHost, type HostAnswer } from './memory-host.js';
 import { MemoryOrchestrator, type CallFate, type EndType, type MemoryRun } from './memory-orchestrator.js';
 import { pass } from './virtual-time.js';
+
+const { labels: NOTED } = new Channel(DEFAULT_CHANNEL);
 
 /** Something that happens. Runs and instances are named by their number; `again`: also to a run that has ended. */
 export type Step =
@@ -83,7 +86,7 @@ export class World {
   }
 
   private wrongNews(run: MemoryRun, id: string): string[] {
-    const isSettled = run.labels[LABELS.settled] === run.state.id;
+    const isSettled = run.labels[NOTED.settled] === run.state.id;
     if (isSettled) {
       const text = this.host.told.get(id) ?? '';
       return text.includes(`${run.name} with id ${run.id}`) ? [] : [`was never told, and is noted as told`];
@@ -93,7 +96,7 @@ export class World {
     const took = (attempts.at(-1)?.at ?? 0) - (attempts[0]?.at ?? 0);
     if (attempts.length >= ATTEMPTS && took >= LAST_ATTEMPT_AFTER) return [];
     return [
-      `was not told: ${run.labels[LABELS.delivery] ?? 'nothing noted'}, ${attempts.length} attempts in ${took} s`,
+      `was not told: ${run.labels[NOTED.delivery] ?? 'nothing noted'}, ${attempts.length} attempts in ${took} s`,
     ];
   }
 
