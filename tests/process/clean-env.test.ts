@@ -43,6 +43,8 @@ test('Prefect gets its own home, and calls to loopback pass by a proxy', () => {
     PREFECT_HOME: at.home,
     PREFECT_API_URL: at.apiUrl,
     PREFECT_SERVER_ANALYTICS_ENABLED: 'false',
+    // Its own page alone may read what it answers, by either name.
+    PREFECT_SERVER_CORS_ALLOWED_ORIGINS: 'http://127.0.0.1:4200,http://localhost:4200',
     NO_PROXY: 'intranet.example,127.0.0.1,localhost',
     no_proxy: 'intranet.example,127.0.0.1,localhost',
   });

@@ -27,6 +27,7 @@ export function cleanedEnv(from: NodeJS.ProcessEnv, local: string): Record<strin
 export function prefectEnv(base: Record<string, string>, at: { home: string; apiUrl: string; bin: string }) {
   // A proxy of the user's network must not see calls to loopback.
   const noProxy = [base['NO_PROXY'] ?? base['no_proxy'], '127.0.0.1', 'localhost'].filter(Boolean).join(',');
+  const { origin, port } = new URL(at.apiUrl);
   return {
     ...base,
     PATH: [at.bin, base['PATH']].filter(Boolean).join(delimiter),
@@ -36,6 +37,8 @@ export function prefectEnv(base: Record<string, string>, at: { home: string; api
     PREFECT_HOME: at.home,
     PREFECT_API_URL: at.apiUrl,
     PREFECT_SERVER_ANALYTICS_ENABLED: 'false',
+    // `*` by default: any web page could read all that there is. Its UI may be opened by either name.
+    PREFECT_SERVER_CORS_ALLOWED_ORIGINS: `${origin},http://localhost:${port}`,
     PREFECT_LOGGING_COLORS: 'false',
     // 10 s by default: much of the time of a short run on a laptop.
     PREFECT_WORKER_QUERY_SECONDS: '2',
