@@ -1,6 +1,8 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
+import { acceptedHosts } from './app/accepted-hosts.js';
 import type { Config } from './config.js';
 import { eventsConnection } from './create-client.js';
+import { BrowserGuard } from './http/browser-guard.js';
 import { addDocs } from './http/docs.js';
 import { Doors } from './http/doors.js';
 import type { Env } from './http/env.js';
@@ -89,7 +91,11 @@ export function createApp(deps: AppDeps): App {
     waiters: config.MAX_WAITERS,
   });
   const maxBodyBytes = config.MAX_BODY_BYTES;
-  const router = new Router(app, { ...reporting, client, hasKey, maxBodyBytes, doors });
+  const guard = new BrowserGuard({
+    allowedOrigins: config.PROXY_ALLOWED_ORIGINS,
+    isAcceptedHost: acceptedHosts(config),
+  });
+  const router = new Router(app, { ...reporting, guard, client, hasKey, maxBodyBytes, doors });
   router.addOpen('/healthz', () => '{"status":"ok"}');
   addObservability({
     router,

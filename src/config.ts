@@ -11,6 +11,7 @@ import {
   withProxyNames,
 } from './config-network.js';
 import { workQueues } from './config/work-queues.js';
+import { asBrowsersWrite, isHostPattern, isOrigin } from './lib/origins.js';
 import { proxyFor } from './lib/proxy-rules.js';
 import { takeLogin } from './lib/url-login.js';
 import { isLocalHost, socketPath, urlOf } from './process/address.js';
@@ -61,6 +62,18 @@ const environment = z.object({
     'each key must have 16 characters or more: letters, digits, punctuation',
   ),
   ALLOW_UNAUTHENTICATED: flag(false),
+  PROXY_ALLOWED_ORIGINS: words
+    .refine(
+      (origins) => origins.every(isOrigin),
+      'each must be an origin: scheme, host and perhaps a port, e.g. https://ui.example.com',
+    )
+    .transform((origins) => origins.map(asBrowsersWrite)),
+  PROXY_ALLOWED_HOSTS: words
+    .refine(
+      (hosts) => hosts.every(isHostPattern),
+      'each must be a name or an address without a port, e.g. proxy.internal, or *.internal',
+    )
+    .transform((hosts) => hosts.map((host) => host.toLowerCase())),
   ALLOW_SECRET_READ: flag(true),
   WEB_CONCURRENCY: z.coerce.number().int().min(1).max(64).optional(),
   WORKER_TIMEOUT: z.coerce.number().min(1).max(86_400).default(30),
@@ -109,6 +122,7 @@ const environment = z.object({
   MAX_WAITERS: count(2_000, 100_000),
   LIST_CEILING: count(10_000, 30_000),
   MAX_BODY_BYTES: count(2 * 1024 * 1024, 1024 ** 3),
+  MAX_PIPELINED_REQUESTS: count(16, 10_000),
   REQUEST_TIMEOUT: seconds(60),
   KEEP_ALIVE_TIMEOUT: seconds(5),
   LOGDIR: optionalText,
@@ -233,7 +247,8 @@ const DOUBTS: Relation[] = [
   {
     of: ['PREFECT_PROXY_API_HOST', 'ALLOW_UNAUTHENTICATED'],
     isWrong: (config) => !isLocalHost(config.PREFECT_PROXY_API_HOST) && config.PROXY_API_KEY.length === 0,
-    problem: 'no key is asked for: whoever reaches the address may do all that the facade can',
+    problem:
+      'no key is asked for: whoever reaches the address may do all that the facade can. It answers to addresses, to names without a dot and to those of PROXY_ALLOWED_HOSTS',
   },
   {
     of: ['HOST_WEBHOOK_KEY', 'HOST_WEBHOOK_SECRET'],

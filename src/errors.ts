@@ -2,6 +2,8 @@
 export const ERROR_STATUS = {
   bad_request: 400,
   unauthorized: 401,
+  /** A web page of another origin asks. */
+  cross_origin: 403,
   /** A route that is switched off by a setting. */
   forbidden: 403,
   not_found: 404,
@@ -12,6 +14,8 @@ export const ERROR_STATUS = {
   body_too_large: 413,
   uri_too_long: 414,
   expectation_failed: 417,
+  /** The `Host` names something that this service does not answer to. */
+  unknown_host: 421,
   validation_failed: 422,
   headers_too_large: 431,
   /** The host hung up within its request; nobody reads this reply. */

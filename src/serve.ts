@@ -3,6 +3,7 @@ import { createApp } from './app.js';
 import { createClient } from './create-client.js';
 import { loadConfig, type Config } from './config.js';
 import { pace } from './http/pace.js';
+import { limitPipelining } from './http/pipelining.js';
 import { guardWire, wireLimits } from './http/wire.js';
 import type { Logger } from './logger.js';
 import { Metrics } from './metrics/metrics.js';
@@ -100,6 +101,7 @@ export async function serve(options: ServeOptions): Promise<ServingFacade> {
     isProbe,
   );
   guardWire(server, logger);
+  limitPipelining(server, () => config.MAX_PIPELINED_REQUESTS);
   if (onRequest) server.on('request', onRequest);
   const drainer = new Drainer(server);
   const address = { host: config.PREFECT_PROXY_API_HOST, port: options.port };

@@ -18,6 +18,8 @@ const DEFAULTS = {
   PROXY_API_KEY: [],
   ALLOW_UNAUTHENTICATED: false,
   ALLOW_SECRET_READ: true,
+  PROXY_ALLOWED_ORIGINS: [],
+  PROXY_ALLOWED_HOSTS: [],
   LOGDIR: undefined,
   LOG_LEVEL: 'info',
   PREFECT_POOL_NAME: 'dalgo_work_pool',
@@ -63,6 +65,16 @@ const WRONG: [string, string][] = [
   ['PROXY_API_KEY', 'canary'],
   ['ALLOW_UNAUTHENTICATED', 'canary'],
   ['ALLOW_SECRET_READ', 'canary'],
+  ['PROXY_ALLOWED_ORIGINS', 'canary.example.com'],
+  ['PROXY_ALLOWED_ORIGINS', 'https://canary.example.com/'],
+  ['PROXY_ALLOWED_ORIGINS', 'https://*.canary.example.com'],
+  ['PROXY_ALLOWED_ORIGINS', 'https://a.example, null'],
+  ['PROXY_ALLOWED_ORIGINS', '*'],
+  ['PROXY_ALLOWED_HOSTS', 'canary.example.com:8080'],
+  ['PROXY_ALLOWED_HOSTS', 'https://canary.example.com'],
+  ['PROXY_ALLOWED_HOSTS', 'localhost, canary.*'],
+  ['PROXY_ALLOWED_HOSTS', '*canary.example.com'],
+  ['MAX_PIPELINED_REQUESTS', '0'],
   ['PREFECT_PROXY_API_PORT', '65536'],
   ['PREFECT_PROXY_API_PORT', '80canary'],
   ['MAX_REQUESTS_IN_FLIGHT', '0'],
@@ -291,6 +303,26 @@ describe('Configuration', () => {
         'LOG_LEVEL',
       ]);
     });
+  });
+
+  it('takes origins and hosts as browsers write them', () => {
+    const config = loadConfig({
+      PROXY_ALLOWED_ORIGINS: 'HTTPS://Ui.Example.com:443, http://localhost:3000,, Tauri://Localhost',
+      PROXY_ALLOWED_HOSTS: 'Facade, *.Internal, 10.0.0.7, FD00::1, a_b.example, *',
+    });
+    expect(config.PROXY_ALLOWED_ORIGINS).toEqual([
+      'https://ui.example.com',
+      'http://localhost:3000',
+      'tauri://localhost',
+    ]);
+    expect(config.PROXY_ALLOWED_HOSTS).toEqual([
+      'facade',
+      '*.internal',
+      '10.0.0.7',
+      'fd00::1',
+      'a_b.example',
+      '*',
+    ]);
   });
 
   it.each(['fifteen-letters', `${'x'.repeat(16)},short`, 'sixteen letters!', 'sechzehn-ßeichen'])(

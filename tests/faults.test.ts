@@ -144,7 +144,9 @@ describe('A host that hangs up', () => {
   it('before the reply breaks nothing', async () => {
     mock.fault(() => ({ delayMs: 50 }));
     const sockets = await Promise.all(
-      Array.from({ length: 20 }, () => begin(`GET /proxy/flow_runs/${good.run} HTTP/1.1\r\nhost: x\r\n\r\n`)),
+      Array.from({ length: 20 }, () =>
+        begin(`GET /proxy/flow_runs/${good.run} HTTP/1.1\r\nhost: localhost\r\n\r\n`),
+      ),
     );
     await expect.poll(() => mock.inFlight(), { interval: 5 }).toBeGreaterThan(0);
     for (const socket of sockets) socket.resetAndDestroy();
@@ -155,7 +157,7 @@ describe('A host that hangs up', () => {
 
   it('shares a poll with others, who still get their reply', async () => {
     mock.fault(() => ({ delayMs: 100 }));
-    const first = await begin(`GET /proxy/flow_runs/${good.run}/poll HTTP/1.1\r\nhost: x\r\n\r\n`);
+    const first = await begin(`GET /proxy/flow_runs/${good.run}/poll HTTP/1.1\r\nhost: localhost\r\n\r\n`);
     await expect.poll(() => mock.inFlight(), { interval: 5 }).toBe(1);
     const others = [poll(), poll()];
     first.destroy();
@@ -164,7 +166,7 @@ describe('A host that hangs up', () => {
 
   it('within its body is no bug of the facade', async () => {
     const socket = await begin(
-      'POST /proxy/flow_run/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"na',
+      'POST /proxy/flow_run/ HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"na',
     );
     await host.get('/healthz');
     socket.destroy();

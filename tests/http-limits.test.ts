@@ -7,8 +7,8 @@ import { RawClient, repliesIn, type RawReply } from './support/raw-client.js';
 
 const c = contract({ PREFECT_API_RETRY: 'false' });
 
-const GET = 'GET /healthz HTTP/1.1\r\nHost: a\r\n';
-const POST = 'POST /proxy/flow_run/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n';
+const GET = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n';
+const POST = 'POST /proxy/flow_run/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
 const CHUNKED = `${POST}Transfer-Encoding: chunked\r\n\r\n`;
 /** What a smuggler hopes to have taken for a request of its own. */
 const SECOND = GET + '\r\n';
@@ -59,15 +59,15 @@ describe('What could be taken for two requests is a 400, and the connection clos
     ['no Host', 'GET /healthz HTTP/1.1\r\n\r\n'],
     ['two Hosts', `${GET}hOST: b\r\n\r\n`],
     ['a Host that is none', 'GET /healthz HTTP/1.1\r\nHost: a/b@c\r\n\r\n'],
-    ['an absolute target without a host', 'GET http:// HTTP/1.1\r\nHost: a\r\n\r\n'],
-    ['a target of another protocol', 'GET ftp://a/healthz HTTP/1.1\r\nHost: a\r\n\r\n'],
-    ['a target of *', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n'],
-    ['a backslash in the path', 'GET /\\healthz HTTP/1.1\r\nHost: a\r\n\r\n'],
-    ['a byte beyond ASCII in the path', 'GET /healthz\xe9 HTTP/1.1\r\nHost: a\r\n\r\n'],
-    ['a method that is none', 'FOO /healthz HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ['an absolute target without a host', 'GET http:// HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    ['a target of another protocol', 'GET ftp://a/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    ['a target of *', 'OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    ['a backslash in the path', 'GET /\\healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    ['a byte beyond ASCII in the path', 'GET /healthz\xe9 HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    ['a method that is none', 'FOO /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'],
     ['HTTP/0.9', 'GET /healthz\r\n\r\n'],
     ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
-    ['HTTP/9.9', 'GET /healthz HTTP/9.9\r\nHost: a\r\n\r\n'],
+    ['HTTP/9.9', 'GET /healthz HTTP/9.9\r\nHost: localhost\r\n\r\n'],
     ['TLS', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
   ])('%s', async (_what, text) => {
     expectRefusal(await closedAfter(text + SECOND), 400);
@@ -76,9 +76,9 @@ describe('What could be taken for two requests is a 400, and the connection clos
 
 describe('Too much', () => {
   it.each([
-    ['a path', 414, `GET /${'x'.repeat(8_192)} HTTP/1.1\r\nHost: a\r\n\r\n`],
-    ['a query', 414, `GET /healthz?${'x'.repeat(8_192)} HTTP/1.1\r\nHost: a\r\n\r\n`],
-    ['a path beyond all headers', 431, `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n\r\n`],
+    ['a path', 414, `GET /${'x'.repeat(8_192)} HTTP/1.1\r\nHost: localhost\r\n\r\n`],
+    ['a query', 414, `GET /healthz?${'x'.repeat(8_192)} HTTP/1.1\r\nHost: localhost\r\n\r\n`],
+    ['a path beyond all headers', 431, `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`],
     ['a header', 431, `${GET}X: ${'x'.repeat(16_384)}\r\n\r\n`],
     ['the headers together', 431, `${GET}${`X: ${'x'.repeat(400)}\r\n`.repeat(50)}\r\n`],
     ['a number of headers', 431, `${GET}${'a:\r\n'.repeat(100)}\r\n`],
@@ -94,7 +94,7 @@ describe('Too much', () => {
   it('not yet: what is just below the limits is served', async () => {
     const close = 'Connection: close\r\n';
     const replies = await Promise.all([
-      closedAfter(`GET /healthz?${'x'.repeat(8_000)} HTTP/1.1\r\nHost: a\r\n${close}\r\n`),
+      closedAfter(`GET /healthz?${'x'.repeat(8_000)} HTTP/1.1\r\nHost: localhost\r\n${close}\r\n`),
       closedAfter(`${GET}${close}X: ${'x'.repeat(15_000)}\r\n\r\n`),
       closedAfter(`${GET}${close}${'a:\r\n'.repeat(98)}\r\n`),
     ]);
@@ -104,11 +104,11 @@ describe('Too much', () => {
 
 describe('What is unusual but right', () => {
   it.each([
-    ['an absolute target', 'GET http://a/healthz HTTP/1.1\r\nHost: a\r\n', 200],
+    ['an absolute target', 'GET http://a/healthz HTTP/1.1\r\nHost: localhost\r\n', 200],
     ['HTTP/1.0', 'GET /healthz HTTP/1.0\r\n', 200],
     ['an upgrade is not taken', `${GET}Connection: Upgrade, close\r\nUpgrade: websocket\r\n`, 200],
-    ['TRACE echoes nothing', 'TRACE /healthz HTTP/1.1\r\nHost: a\r\nX-Secret: canary\r\n', 405],
-    ['OPTIONS', 'OPTIONS /healthz HTTP/1.1\r\nHost: a\r\n', 405],
+    ['TRACE echoes nothing', 'TRACE /healthz HTTP/1.1\r\nHost: localhost\r\nX-Secret: canary\r\n', 405],
+    ['OPTIONS', 'OPTIONS /healthz HTTP/1.1\r\nHost: localhost\r\n', 405],
   ])('%s', async (_what, head, status) => {
     const replies = await closedAfter(`${head}Connection: close\r\n\r\n`);
     expect(replies.map((reply) => reply.status)).toEqual([status]);
@@ -116,7 +116,7 @@ describe('What is unusual but right', () => {
   });
 
   it('two requests at once are answered in order', async () => {
-    const nope = 'GET /nope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+    const nope = 'GET /nope HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
     expect((await closedAfter(SECOND + nope)).map(({ status }) => status)).toEqual([200, 404]);
   });
 
@@ -134,7 +134,7 @@ describe('What is unusual but right', () => {
   it('a reply that is owed is sent whole before the connection is closed because of what came after', async () => {
     c.mock!.fault(() => ({ delayMs: 200 }));
     const client = new RawClient(c.facade.url).send(
-      'GET /proxy/prefect/version HTTP/1.1\r\nHost: a\r\n\r\nthis is no HTTP\r\n\r\n',
+      'GET /proxy/prefect/version HTTP/1.1\r\nHost: localhost\r\n\r\nthis is no HTTP\r\n\r\n',
     );
     expect(repliesIn(await client.closed).map(({ status, json }) => [status, json])).toEqual([
       [200, '3.8.8'],
@@ -170,7 +170,7 @@ describe('Too slow', () => {
   });
 
   it.each([
-    ['that nobody wants', 'DELETE /nope HTTP/1.1\r\nHost: a\r\n', 404],
+    ['that nobody wants', 'DELETE /nope HTTP/1.1\r\nHost: localhost\r\n', 404],
     ['of a GET', GET, 200],
   ])('a body %s is not waited for; its connection is closed', async (_what, head, status) => {
     const client = new RawClient(facade.url).send(`${head}Content-Length: 1000000\r\n\r\n`);

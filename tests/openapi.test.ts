@@ -124,7 +124,7 @@ describe('/openapi.json', () => {
   it('has a schema of each error, and the errors that every route can answer', () => {
     const found = complaints(({ responses }, path) => {
       const errors = Object.entries(responses).filter(([status]) => !status.startsWith('2'));
-      const needed = ['401', '422', '500', '502', '503', '504'];
+      const needed = ['401', '403', '421', '422', '500', '502', '503', '504'];
       return [
         ...errors
           .filter(([, { content }]) => !content?.['application/json']?.schema)

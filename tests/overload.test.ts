@@ -85,7 +85,7 @@ async function begin(path: string): Promise<Socket> {
   const socket = connect(Number(port), hostname);
   socket.on('error', () => undefined);
   await once(socket, 'connect');
-  await sent(() => socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`));
+  await sent(() => socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`));
   return socket;
 }
 

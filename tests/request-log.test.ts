@@ -116,7 +116,7 @@ describe('The line of a request', () => {
       'a\u001b[31mforged',
     ]) {
       await raw(
-        `GET /proxy/prefect/version HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-ddp-org: ${value}\r\n\r\n`,
+        `GET /proxy/prefect/version HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-ddp-org: ${value}\r\n\r\n`,
       );
     }
     for (const line of c.facade.lines) {

@@ -95,7 +95,7 @@ class RawRequest {
     this.socket = connect(Number(new URL(url).port), '127.0.0.1');
     this.socket.on('data', (part) => (this.received += part.toString()));
     this.socket.on('error', () => {});
-    this.send([`POST ${PATH} HTTP/1.1`, 'host: x', ...head, '', ''].join('\r\n'));
+    this.send([`POST ${PATH} HTTP/1.1`, 'host: localhost', ...head, '', ''].join('\r\n'));
   }
 
   send(text: string): void {

@@ -30,8 +30,8 @@ export interface Contract<I extends InputShape> {
   example: { reply: unknown; body?: unknown };
   /** What `detail` says when the orchestrator fails or refuses. */
   failure: Failure;
-  /** Statuses that the route answers beside 401, 413 (with a body), 422 and 5xx. */
-  errors?: (400 | 403 | 404 | 409)[];
+  /** Statuses that the route answers beside 401, 403, 413 (with a body), 421, 422 and 5xx. */
+  errors?: (400 | 404 | 409)[];
   /** A key of this route's own, which counts instead of the API's. Checked before anything of the body is read. */
   key?: KeyHeader;
   /** What goes first when not all can: `high` for what changes something, `normal` for a GET unless it says so. */

@@ -40,7 +40,7 @@ const FOR_EVER = 'public, max-age=31536000, immutable';
 /** Adds the reference page, which shows `/openapi.json` and loads nothing from elsewhere. */
 export function addDocs(router: Router): void {
   const swagger = swaggerUi();
-  router.addOpen('/docs', (c, { replyHeaders }) => {
+  router.addPage('/docs', (c, { replyHeaders }) => {
     replyHeaders['content-type'] = 'text/html; charset=utf-8';
     replyHeaders['content-security-policy'] = POLICY;
     replyHeaders['cache-control'] = 'no-cache';

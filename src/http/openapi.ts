@@ -1,6 +1,7 @@
 import { z, type OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
 import { ERROR_STATUS } from '../errors.js';
 import { EXAMPLE_ID } from '../schemas/examples.js';
+import { CROSS_ORIGIN, UNKNOWN_HOST } from './browser-guard.js';
 import type { Contract, InputShape } from './contract.js';
 import { detailOf, type Failure } from './failure.js';
 
@@ -49,10 +50,11 @@ const validationBody = z
 const DESCRIPTIONS = {
   400: 'The orchestrator refused the values, or the request makes no sense',
   401: 'The key is missing or wrong',
-  403: 'It is switched off here',
+  403: 'A web page of another origin asks; or reading secrets is switched off here (ALLOW_SECRET_READ=false)',
   404: 'There is no such thing',
   409: 'It conflicts with something that exists',
   413: 'The body is too large',
+  421: 'The Host header names something that this service does not answer to without a key',
   422: 'The request is malformed',
   500: 'A bug of this service',
   502: 'The orchestrator failed, or refused our credentials',
@@ -63,8 +65,9 @@ const DESCRIPTIONS = {
 /** Details that no route words by itself. */
 const DETAILS: Partial<Record<number, string>> = {
   401: 'unauthorized',
-  403: 'reading secrets is switched off here (ALLOW_SECRET_READ=false)',
+  403: CROSS_ORIGIN,
   413: 'Request body too large',
+  421: UNKNOWN_HOST,
   500: 'Internal Server Error',
 };
 
@@ -108,7 +111,7 @@ function openApiRoute<I extends InputShape>(contract: Contract<I>): RouteConfig 
   // Of each body: it may be no UTF-8, cut, or too long.
   const ofBody = body ? ([400, 413] as const) : [];
   const errors = [
-    ...new Set([401, ...ofBody, ...(contract.errors ?? []), 422, 500, 502, 503, 504] as const),
+    ...new Set([401, 403, ...ofBody, ...(contract.errors ?? []), 421, 422, 500, 502, 503, 504] as const),
   ].sort();
   return {
     method: contract.method,

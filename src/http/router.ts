@@ -13,7 +13,7 @@ import { failureOf } from './failure.js';
 import { API_KEY_SCHEMES, keyCheck, type HasKey } from './keys.js';
 import { describeRoute } from './openapi.js';
 import { allowedMethods, decodedParameters, isLiteral, type Route } from './routing.js';
-import { served, type Reporting, type Served } from './served.js';
+import { served, type Served, type Serving } from './served.js';
 import { validationDetails } from './validation.js';
 
 export type App = OpenAPIHono<Env>;
@@ -40,7 +40,7 @@ export interface Call {
   bodyBytes: number;
 }
 
-export interface RouterDeps extends Reporting {
+export interface RouterDeps extends Serving {
   client: PrefectClient;
   maxBodyBytes: number;
   /** The key of the API. */
@@ -153,13 +153,28 @@ export class Router {
 
   /** The same for what tells nothing of this installation: it asks for no key. */
   addOpen(path: string, reply: OwnReply): void {
+    this.addUnchecked(path, served(this.deps, path, reply));
+  }
+
+  /** The same for a page that people open, also by a link on another site. */
+  addPage(path: string, reply: OwnReply): void {
+    this.addUnchecked(path, served(this.deps, path, reply, true));
+  }
+
+  private addUnchecked(path: string, handler: ReturnType<typeof served>): void {
     this.routes.push({ method: 'GET', path }, { method: 'HEAD', path });
-    this.app.get(path, served(this.deps, path, reply));
+    this.app.get(path, handler);
   }
 
   /** Answers what no route serves: 405 where another method would be, else 404. */
   addFallback(): void {
-    const fallback = served(this.deps, 'none', (c) => {
+    const fallback = served(this.deps, 'none', (c, about) => {
+      // A browser asks before it sends the key.
+      const permission = this.deps.guard.preflight(c);
+      if (permission) {
+        about.replyHeaders = permission;
+        return null;
+      }
       // Without a key nobody learns which paths there are.
       this.checkApiKey(c);
       throw this.unservedMethod(c.req.path);

@@ -7,6 +7,7 @@ import type { Logger, LogFields } from '../logger.js';
 import type { PrefectSession } from '../prefect/client.js';
 import { UpstreamError } from '../prefect/errors.js';
 import type { Span, Tracing } from '../telemetry/tracing.js';
+import type { BrowserGuard } from './browser-guard.js';
 import { requestHeader, type Env } from './env.js';
 import type { InFlight } from './in-flight.js';
 import { checkRequest } from './request-limits.js';
@@ -51,6 +52,11 @@ export interface Reporting {
   inFlight?: InFlight | undefined;
 }
 
+/** What serving a request takes beside its handler. */
+export interface Serving extends Reporting {
+  guard: BrowserGuard;
+}
+
 type ReplyBody = string | Uint8Array<ArrayBuffer> | EventStreamReply | null;
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -61,13 +67,15 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
  * @param route the pattern, for the reports: never the path, which holds ids and names
  * @param handler makes the reply: its text (JSON, where no `content-type` is set) or bytes, or a stream of events, which
  *   is reported at its end; null: 204
+ * @param isPage whether a link on another site may open it
  */
 export function served(
-  reporting: Reporting,
+  serving: Serving,
   route: string,
   handler: (c: Context<Env>, served: Served) => ReplyBody | Promise<ReplyBody>,
+  isPage = false,
 ): (c: Context<Env>) => Promise<Response> {
-  const { tracing, inFlight } = reporting;
+  const { tracing, guard, inFlight } = serving;
   return async (c) => {
     const started = performance.now();
     const requestId = requestIdOf(c);
@@ -75,9 +83,11 @@ export function served(
     let status: number;
     let body: ReplyBody;
     let thrown: unknown;
+    let originHeaders: Record<string, string> | undefined;
     const span = tracing && spanOf(tracing, c, route);
     try {
       checkRequest(c);
+      originHeaders = guard.check(c, isPage);
       inFlight?.check();
       const work = span ? tracing.within(span, () => handler(c, about)) : handler(c, about);
       body = await (work instanceof Promise && inFlight ? inFlight.untilEnd(work, c.req.method) : work);
@@ -89,7 +99,7 @@ export function served(
       body = stringifyJson(reply.body);
     }
     const finish = (error: unknown) => {
-      report(reporting, {
+      report(serving, {
         method: c.req.method,
         route,
         status,
@@ -105,7 +115,12 @@ export function served(
     };
     if (body instanceof EventStreamReply) {
       const stream = eventStreamBody(body, { onEnd: finish, onStall: () => c.env.outgoing?.destroy() });
-      const headers = { ...SECURITY_HEADERS, ...EVENT_STREAM_HEADERS, 'x-request-id': requestId };
+      const headers = {
+        ...SECURITY_HEADERS,
+        ...EVENT_STREAM_HEADERS,
+        'x-request-id': requestId,
+        ...originHeaders,
+      };
       return new Response(stream, { headers });
     }
     finish(thrown);
@@ -114,6 +129,7 @@ export function served(
       ...SECURITY_HEADERS,
       'content-type': 'application/json',
       'x-request-id': requestId,
+      ...originHeaders,
       ...about.replyHeaders,
     };
     return new Response(body, { status, headers });
@@ -133,6 +149,7 @@ function report({ logger, observers = [] }: Reporting, request: FinishedRequest)
     org: request.org,
     request_id: request.requestId,
     trace_id: request.span?.traceId,
+    code: error instanceof AppError ? error.code : undefined,
     ...causeOf(error instanceof AppError ? error.cause : error),
   });
   request.span?.end({ status });

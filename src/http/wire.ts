@@ -76,11 +76,14 @@ export function guardWire(server: Server, logger: Logger): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     if (condemned.has(socket)) return;
     condemned.add(socket);
-    const refusal = refusalOf(error);
-    const place = placeFor(socket, latest.get(socket));
-    if (place === 'after' && refusal) latest.get(socket)?.response.once('close', () => socket.destroy());
-    else if (place === 'now' && refusal) refuse(socket, refusal, error.code ?? error.name);
-    else socket.destroy();
+    // A request that came with the wrong bytes may be answered in this turn, if its body is not needed: a missing key.
+    setImmediate(() => {
+      const refusal = refusalOf(error);
+      const place = placeFor(socket, latest.get(socket));
+      if (place === 'after' && refusal) latest.get(socket)?.response.once('close', () => socket.destroy());
+      else if (place === 'now' && refusal) refuse(socket, refusal, error.code ?? error.name);
+      else socket.destroy();
+    });
   });
 }
 

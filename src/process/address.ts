@@ -20,7 +20,12 @@ loopback.addAddress('::1', 'ipv6');
 
 /** Whether only this machine reaches what listens on a host: loopback or a unix socket. */
 export function isLocalHost(host: string): boolean {
-  if (socketPath(host) !== undefined || host.toLowerCase() === 'localhost') return true;
+  return socketPath(host) !== undefined || isLoopback(host);
+}
+
+/** Whether a name or an address of the network is that of this machine for itself. */
+export function isLoopback(host: string): boolean {
+  if (host.toLowerCase() === 'localhost') return true;
   const family = isIP(host);
   return family !== 0 && loopback.check(host, family === 6 ? 'ipv6' : 'ipv4');
 }

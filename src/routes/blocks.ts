@@ -52,7 +52,7 @@ export function addAirbyteRoutes({ router, blockTypes, allowsSecretRead }: Route
         reply: { host: 'airbyte.local', port: 8000, version: 'v1', token: 'YWlyYnl0ZTpwYXNzd29yZA==' },
       },
       failure: 'failed to fetch airbyte server block',
-      errors: [403, 404],
+      errors: [404],
     },
     async ({ path }, { prefect }) => {
       if (!allowsSecretRead) throw secretsAreOff();
@@ -184,7 +184,7 @@ export function addSecretRoutes({ router, blockTypes, allowsSecretRead }: RouteC
       reply: z.unknown(),
       example: { reply: { user: 'acme' } },
       failure: 'failed to fetch secret block contents',
-      errors: [403, 404],
+      errors: [404],
     },
     async ({ path }, { prefect }) => {
       if (!allowsSecretRead) throw secretsAreOff();

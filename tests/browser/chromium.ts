@@ -14,9 +14,13 @@ const QUIET = [
   '--disable-sync',
 ];
 
-/** Starts the Chromium of this machine, without a window and with a fresh profile. @throws Error where there is none */
-export function startChromium(): Promise<Browser> {
-  return chromium.launch({ executablePath: findChromium(), headless: true, args: QUIET });
+/**
+ * Starts the Chromium of this machine, without a window and with a fresh profile.
+ * @param args switches of this start, e.g. `--host-resolver-rules=MAP evil.test 127.0.0.1`
+ * @throws Error where there is none
+ */
+export function startChromium(args: string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: findChromium(), headless: true, args: [...QUIET, ...args] });
 }
 
 function findChromium(): string {

@@ -227,6 +227,8 @@ describe('/docs in Chromium', () => {
     const watched = await openDocs(address + path);
     const version = operations.find(({ operationId }) => operationId === 'getPrefectVersion')!;
     expect(await tryOut(version)).toBe(200);
+    // The browser names the origin of what is written.
+    expect(await tryOut(operations.find(({ operationId }) => operationId === 'createSecret')!)).toBe(200);
     expect(watched.requests).toContain(`${address}/below/proxy/prefect/version`);
     expect(ownOrigin(watched.requests, `${address}/below`)).toEqual([]);
     expect(watched).toMatchObject({ failed: [], complaints: [] });
