@@ -10,7 +10,10 @@ afterEach(() => {
 
 const run = fc.nat(3);
 const instance = fc.nat(1);
-const fate = fc.constantFrom('503', '500', 'reset', 'lost reply', 'killed before', 'killed after');
+const fate = fc.constantFrom(
+  ...(['503', '500', 'reset', 'lost reply', 'cut reply', 'killed before', 'killed after'] as const),
+  ...(['foreign page 404', 'foreign page 409', 'foreign JSON 404', 'foreign JSON 409'] as const),
+);
 const answer = fc.constantFrom('200', '500', '401', '410', 'late', 'killed before', 'killed after');
 const of = fc.constantFrom(
   'GET flow_runs',

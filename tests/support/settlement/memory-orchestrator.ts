@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { PrefectClient, type CallOptions, type PrefectSession } from '../../../src/prefect/client.js';
 import { UpstreamError } from '../../../src/prefect/errors.js';
+import type { RawReply } from '../../../src/prefect/exchange.js';
 import type { ApiPath } from '../../../src/prefect/path.js';
+import { replyError } from '../../../src/prefect/reply-error.js';
 import { LABELS } from '../../../src/services/settlement/progress.js';
 
 export type EndType = 'COMPLETED' | 'FAILED' | 'CRASHED' | 'CANCELLED';
@@ -23,8 +25,33 @@ export interface MemoryRun {
   state: MemoryState;
 }
 
-/** What happens to a call: it fails before or after it did its work, or whoever calls is killed in that moment. */
-export type CallFate = '503' | '500' | 'reset' | 'lost reply' | 'killed before' | 'killed after';
+/**
+ * What happens to a call: it fails before or after it did its work, something in between answers in the orchestrator's
+ * place (a page, or JSON of its own), its reply is cut, or whoever calls is killed in that moment.
+ */
+export type CallFate =
+  | '503'
+  | '500'
+  | 'reset'
+  | 'lost reply'
+  | 'foreign page 404'
+  | 'foreign page 409'
+  | 'foreign JSON 404'
+  | 'foreign JSON 409'
+  | 'cut reply'
+  | 'killed before'
+  | 'killed after';
+
+const FOREIGN: Partial<Record<CallFate | 'well', RawReply>> = {
+  'foreign page 404': foreign(404, '<html>404 page not found</html>', 'text/html'),
+  'foreign page 409': foreign(409, '<html>Conflict</html>', 'text/html'),
+  'foreign JSON 404': foreign(404, '{"message":"no Route matched with those values"}', 'application/json'),
+  'foreign JSON 409': foreign(409, '{"detail":"Conflict"}', 'application/json'),
+};
+
+function foreign(status: number, text: string, contentType: string): RawReply {
+  return { status, text, contentType, retryAfter: undefined };
+}
 
 /** What a caller shares with those that may end it. */
 export interface Life {
@@ -96,10 +123,14 @@ export class MemoryOrchestrator {
     if (fate === 'killed before') return die(life);
     if (fate === '503' || fate === '500') throw new UpstreamError('status', { status: Number(fate) });
     if (fate === 'reset') throw new UpstreamError('unreachable');
+    const page = fate && FOREIGN[fate];
+    if (page) throw replyError(page);
     const text = this.answer(method, path, body);
     await Promise.resolve();
     if (fate === 'killed after') return die(life);
     if (fate === 'lost reply') throw new UpstreamError('unreachable');
+    // As the client does: what cannot be parsed is not Prefect's.
+    if (fate === 'cut reply') throw new UpstreamError('shape', { status: 200 });
     return parse(text, text === '' ? 204 : 200);
   }
 
