@@ -12,6 +12,7 @@ import { openApiDocument } from './openapi.js';
 import { socketPath, urlOf, type Address } from './process/address.js';
 import { AppRuntime } from './server/app-runtime.js';
 import { Drainer } from './server/drainer.js';
+import { FileLimit, keepFilesFree } from './server/file-limit.js';
 import type { OnHint } from './services/hints.js';
 import type { Standby } from './services/settlement/standby.js';
 import { NO_TELEMETRY, type Telemetry } from './telemetry/telemetry.js';
@@ -76,18 +77,15 @@ export async function serve(options: ServeOptions): Promise<ServingFacade> {
   const { scrape = () => metrics.text() } = options;
   let { config } = options;
   readServer(metrics);
+  const files = new FileLimit(logger, metrics);
   const begin = () => {
     const part = metrics.part();
-    const runtime = new AppRuntime({
-      config,
-      logger,
-      hint,
-      standby: options.standby,
-      learnVersion,
-      telemetry,
-      metrics: part,
-      scrape,
-    });
+    const onCallError = (error: unknown) => {
+      files.note('connect', error);
+    };
+    const { standby } = options;
+    const shared = { logger, hint, standby, learnVersion, telemetry, scrape, onCallError };
+    const runtime = new AppRuntime({ ...shared, config, metrics: part });
     return { runtime, part };
   };
   const server = createServer(wireLimits(config));
@@ -103,6 +101,11 @@ export async function serve(options: ServeOptions): Promise<ServingFacade> {
   guardWire(server, logger);
   limitPipelining(server, () => config.MAX_PIPELINED_REQUESTS);
   if (onRequest) server.on('request', onRequest);
+  // Without a listener it would end the process.
+  server.on('error', (error) => {
+    files.note('accept', error);
+  });
+  keepFilesFree(server, files, config.PREFECT_API_CONNECTIONS);
   const drainer = new Drainer(server);
   const address = { host: config.PREFECT_PROXY_API_HOST, port: options.port };
   const port = await listen(server, address);
@@ -140,6 +143,7 @@ export async function serve(options: ServeOptions): Promise<ServingFacade> {
         },
       );
       await runtime.closeClient(until - performance.now());
+      files.close();
     },
   };
 }

@@ -4,6 +4,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { Facade, ServeOptions } from '../serve.js';
 import type { OnHint } from '../services/hints.js';
 import type { Standby } from '../services/settlement/standby.js';
+import { FileLimit } from '../server/file-limit.js';
 import { Fleet } from './cluster/fleet.js';
 
 export interface ClusterOptions {
@@ -35,6 +36,8 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterFaca
   const { config, workers, workerEnv, logger, hint, standby, metrics, signal } = options;
   // What they write comes through pipes: one process writes it all.
   cluster.setupPrimary({ args: [], stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  // Connections are accepted in this process.
+  const files = new FileLimit(logger, metrics);
   const fleet = new Fleet({
     size: workers,
     timeoutMs: config.WORKER_TIMEOUT * 1000,
@@ -64,6 +67,7 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterFaca
       },
       close: async () => {
         await fleet.close();
+        files.close();
         forget();
       },
     };

@@ -22,6 +22,8 @@ export interface AppRuntimeOptions {
   /** Asks for Prefect's version at the start, in the background, so that it is known if Prefect is away later. */
   learnVersion?: boolean | undefined;
   telemetry: Pick<Telemetry, 'tracing' | 'observe'>;
+  /** Is told how each call to Prefect failed, if it did. */
+  onCallError: (error: unknown) => void;
   /** Where it counts. */
   metrics: Metrics;
   /** Makes the text of `/metrics`. */
@@ -40,7 +42,7 @@ export class AppRuntime {
   private onIdle: () => void = () => undefined;
 
   constructor(options: AppRuntimeOptions) {
-    const { config, logger, hint, telemetry, metrics, scrape } = options;
+    const { config, logger, hint, telemetry, metrics, scrape, onCallError } = options;
     const { tracing, observe } = telemetry;
     const prefectVersion = new PrefectVersion();
     const countCall = callMetrics(metrics);
@@ -48,6 +50,7 @@ export class AppRuntime {
       tracing,
       onCall: (call) => {
         countCall(call);
+        onCallError(call.error);
         if (call.error === undefined) prefectVersion.prefectAnswered();
       },
     });

@@ -45,6 +45,8 @@ export interface ProgramOptions {
   env: Record<string, string | undefined>;
   /** What it writes to in place of a pipe that is read: a file that is open. */
   stdout?: number;
+  /** How many files each process may have open. */
+  openFiles?: number;
   /** Nothing of what it writes is read before `readOutput` is called. */
   isUnread?: boolean;
 }
@@ -64,8 +66,10 @@ export class Program {
   private readonly child: ChildProcess;
   private readonly waiting = new Set<() => void>();
 
-  constructor({ file, args = [], cwd, env, stdout, isUnread = false }: ProgramOptions) {
-    const child = spawn(process.execPath, [file, ...args], {
+  constructor({ file, args = [], cwd, env, stdout, openFiles, isUnread = false }: ProgramOptions) {
+    const limited = ['-c', `ulimit -n ${openFiles ?? ''}; exec "$0" "$@"`, process.execPath];
+    const [command, before] = openFiles === undefined ? [process.execPath, []] : ['sh', limited];
+    const child = spawn(command, [...before, file, ...args], {
       cwd,
       env: { PATH: process.env['PATH'], PREFECT_PROXY_API_PORT: '0', ...ALONE, ...env },
       stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
