@@ -36,7 +36,7 @@ describe.runIf(process.platform !== 'win32')('A service with too many open files
         file: built.file,
         cwd: directory,
         // Less is not enough to load the packages.
-      openFiles: 400,
+        openFiles: 400,
         env: { PREFECT_API_URL: upstream.apiUrl, WEB_CONCURRENCY: String(workers) },
       });
       const url = String((await program.logged('listening'))[0]!['url']);
@@ -48,7 +48,10 @@ describe.runIf(process.platform !== 'win32')('A service with too many open files
           crowd.push(connect(Number(port), hostname).on('error', () => undefined));
       };
       // Those that cannot be taken are closed, so that others must come.
-      for (more(); !program.lines.some(({ message }) => message === MESSAGE); more()) await sleep(200);
+      while (!program.lines.some(({ message }) => message === MESSAGE)) {
+        more();
+        await sleep(200);
+      }
       await sleep(2_500);
       for (const socket of crowd) socket.destroy();
       const ask = async (path: string) => {
