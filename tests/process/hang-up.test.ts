@@ -69,6 +69,8 @@ describe('SIGHUP to a single process', () => {
 
   it('lets requests under way be finished by the configuration that they began with', async () => {
     const other = await startSlowUpstream('3.6.29');
+    // What the service asks by itself at the start is answered before.
+    expect(await version()).toBe('3.8.8');
     upstream.hold();
     const begun = version();
     await upstream.held(1);
