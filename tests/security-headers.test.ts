@@ -50,7 +50,7 @@ describe('Each reply says how it may be used', () => {
 
   it('an error of the orchestrator', async () => {
     c.mock!.fault(() => ({ status: 500 }));
-    const reply = await c.host.get('/proxy/prefect/version');
+    const reply = await c.host.get(`/proxy/deployments/${good.deployment}`);
     expect(reply.status).toBe(502);
     expectHeaders(reply);
   });
