@@ -126,7 +126,12 @@ describe('Over time', () => {
     expect((await poll()).status).toBe(503);
     wire.trouble = () => ({});
     // A breaker that opened lets a call try each second.
-    await vi.waitFor(async () => expect((await poll()).status).toBe(200), { timeout: 10_000 });
+    await vi.waitFor(
+      async () => {
+        expect((await poll()).status).toBe(200);
+      },
+      { timeout: 10_000 },
+    );
   });
 });
 

@@ -93,7 +93,12 @@ describe('GET /readyz', () => {
     mock.reset();
     expect(await ready()).toMatchObject(unavailable('left alone'));
     expect(mock.calls).toEqual([]);
-    await vi.waitFor(async () => expect((await ready()).status).toBe(200), { timeout: 10_000 });
+    await vi.waitFor(
+      async () => {
+        expect((await ready()).status).toBe(200);
+      },
+      { timeout: 10_000 },
+    );
     expect((await host.get('/proxy/prefect/version')).status).toBe(200);
   });
 

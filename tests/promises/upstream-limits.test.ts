@@ -133,7 +133,12 @@ describe('A clock that is set back', () => {
     c.mock!.reset();
     const now = Date.now();
     const set = vi.spyOn(Date, 'now').mockImplementation(() => now - 300_000);
-    await vi.waitFor(async () => { expect((await pollOf(asking)).status).toBe(200); }, { timeout: 10_000 });
+    await vi.waitFor(
+      async () => {
+        expect((await pollOf(asking)).status).toBe(200);
+      },
+      { timeout: 10_000 },
+    );
     expect(set).toHaveBeenCalled();
   });
 });
