@@ -20,7 +20,7 @@ class RawHost {
   /** @returns the reply of one request */
   async ask(): Promise<string> {
     this.received = '';
-    this.socket.write('GET /healthz HTTP/1.1\r\nhost: facade\r\n\r\n');
+    this.socket.write('GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n');
     while (!this.received.endsWith('{"status":"ok"}')) await once(this.socket, 'data');
     return this.received.toLowerCase();
   }

@@ -52,7 +52,7 @@ function askAnew(url: string, path = '/healthz'): Promise<{ outcome: string; tex
       resolve({ outcome: text === '' ? fallback : text.slice(0, text.indexOf('\r\n')), text });
     };
     socket.setEncoding('utf8');
-    socket.once('connect', () => socket.write(`GET ${path} HTTP/1.1\r\nhost: facade\r\n\r\n`));
+    socket.once('connect', () => socket.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`));
     socket.on('data', (part: string) => {
       text += part;
       if (text.endsWith('}')) settle('');
