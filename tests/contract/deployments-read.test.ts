@@ -93,7 +93,13 @@ describe('DELETE /proxy/deployments/{id}', () => {
     expect(reply.json).toMatchObject({ detail: '{"detail":"Deployment not found"}', code: 'not_found' });
   });
 
-  it.each(['x', '..%3F', 'filter', '%F0%9F%98%80', `${UNKNOWN}%3Fx=1`])(
+  it('takes a path that stands by itself for no id', async () => {
+    const reply = await c.host.delete('/proxy/deployments/filter');
+    expect([reply.status, reply.headers['allow']]).toEqual([405, 'POST']);
+    expect(lastUpstreamCalls(c.facade)).toBe(0);
+  });
+
+  it.each(['x', '..%3F', '%F0%9F%98%80', `${UNKNOWN}%3Fx=1`])(
     'never asks the orchestrator about %s',
     async (id) => {
       const reply = await c.host.delete(`/proxy/deployments/${id}`);
