@@ -73,6 +73,7 @@ export function startSettling(
   const events = new EventStream({
     ...eventsConnection(config, config.PREFECT_API_URL),
     onEnded: settlement.hint,
+    onCreated: settlement.created,
     onChange: (isOpen, reason) => {
       logger.info('event stream', { open: isOpen, reason });
       webhook.eventsChanged(isOpen);

@@ -15,7 +15,13 @@ const state = z.object({
   name: z.string(),
   timestamp: z.string(),
   message: z.string().nullish(),
-  state_details: z.looseObject({ deployment_concurrency_lease_id: z.string().nullish() }).nullish(),
+  state_details: z
+    .looseObject({
+      deployment_concurrency_lease_id: z.string().nullish(),
+      /** Of a subflow: the task run that stands for it in its parent; it stays when the parent is deleted. */
+      task_run_id: z.string().nullish(),
+    })
+    .nullish(),
 });
 
 /** What is looked at of a single flow run. */
@@ -32,6 +38,9 @@ const run = z.object({
   tags: z.array(z.string()).nullish(),
   /** A host's own: any JSON. */
   parameters: z.unknown().optional(),
+  idempotency_key: z.string().nullish(),
+  /** Whether Prefect's scheduler made it. */
+  auto_scheduled: z.boolean().nullish(),
   deployment_id: z.string().nullish(),
   work_pool_name: z.string().nullish(),
   work_queue_name: z.string().nullish(),

@@ -16,6 +16,8 @@ export interface EventStreamOptions {
   network?: Network | undefined;
   /** Takes each event: a run has ended, or entered a state of another of `stateTypes`. */
   onEnded: (event: { flowRunId: string; stateId: string }) => void;
+  /** Takes the first state of each run, if it is wanted: what it tells of the run holds although its parent may go. */
+  onCreated?: ((event: { flowRunId: string; isSubflow: boolean }) => void) | undefined;
   /** Is told when the stream is there, and when it is lost and why. */
   onChange: (isOpen: boolean, reason: string) => void;
   /** The types of the states that are told of; the terminal ones where it is not given. */
@@ -42,10 +44,20 @@ const message = z.discriminatedUnion('type', [
     type: z.literal('event'),
     event: z.object({
       id: z.string(),
-      resource: z.looseObject({ 'prefect.resource.id': z.string().startsWith(RUN) }),
+      resource: z.looseObject({
+        'prefect.resource.id': z.string().startsWith(RUN),
+        'prefect.state-type': z.string().optional(),
+      }),
+      related: z.array(z.looseObject({ 'prefect.resource.role': z.string().optional() })).default([]),
+      payload: z.looseObject({ initial_state: z.unknown().optional() }).optional(),
     }),
   }),
 ]);
+
+type RunEvent = Extract<z.infer<typeof message>, { type: 'event' }>['event'];
+
+/** Runs are made in states of these types. */
+const FIRST_TYPES = ['SCHEDULED', 'PENDING'];
 
 /**
  * `/events/out`: flow runs that reach a terminal (or another) state, within some milliseconds. Events may be dropped (a backlog beyond
@@ -131,8 +143,15 @@ export class EventStream {
     socket.addEventListener('error', onEnd);
   }
 
-  private passOn({ id, resource }: { id: string; resource: { 'prefect.resource.id': string } }): void {
-    this.options.onEnded({ flowRunId: resource['prefect.resource.id'].slice(RUN.length), stateId: id });
+  private passOn({ id, resource, related, payload }: RunEvent): void {
+    const { onEnded, onCreated, stateTypes = TERMINAL } = this.options;
+    const flowRunId = resource['prefect.resource.id'].slice(RUN.length);
+    if (onCreated) {
+      const isSubflow = related.some((one) => one['prefect.resource.role'] === 'task-run');
+      if (isSubflow || payload?.initial_state === null) onCreated({ flowRunId, isSubflow });
+      if (!stateTypes.some((type) => type === resource['prefect.state-type'])) return;
+    }
+    onEnded({ flowRunId, stateId: id });
   }
 
   private lost(socket: WebSocket, reason: string): void {
@@ -152,8 +171,9 @@ export class EventStream {
 }
 
 /** Without `until` nothing comes; `related` would be ignored. */
-function wanted({ stateTypes = TERMINAL, backfill = true }: EventStreamOptions) {
+function wanted({ stateTypes = TERMINAL, onCreated, backfill = true }: EventStreamOptions) {
   const now = Date.now();
+  const types = onCreated ? [...FIRST_TYPES, ...stateTypes] : stateTypes;
   return {
     type: 'filter',
     backfill,
@@ -163,7 +183,7 @@ function wanted({ stateTypes = TERMINAL, backfill = true }: EventStreamOptions) 
         until: new Date(now + YEAR_MS).toISOString(),
       },
       event: { prefix: [RUN] },
-      resource: { labels: { 'prefect.state-type': stateTypes } },
+      resource: { labels: { 'prefect.state-type': types } },
     },
   };
 }

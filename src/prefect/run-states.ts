@@ -16,6 +16,7 @@ const state = z.object({
   name: z.string(),
   timestamp: z.string(),
   message: z.string().nullish(),
+  state_details: z.object({ task_run_id: z.string().nullish() }).nullish(),
 });
 const states = plain(z.array(state));
 export type RunState = z.input<typeof state>;

@@ -58,8 +58,11 @@ export async function startRun(api: PrefectSession, deploymentId: string, wanted
   return { flow_run_id: run.id, name: run.name };
 }
 
+/** How the idempotency keys of the runs that this service starts begin. */
+export const OWN_KEY_PREFIX = 'prefect-proxy-';
+
 function keyOf(...parts: string[]): string {
-  return `prefect-proxy-${hash(parts.join(' '))}`;
+  return `${OWN_KEY_PREFIX}${hash(parts.join(' '))}`;
 }
 
 function hash(text: string): string {

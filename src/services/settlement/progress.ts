@@ -50,7 +50,8 @@ export function progressOf(run: EndedRun, channel: Channel): Progress {
   const record = delivery.safeParse(typeof label === 'string' ? jsonOrText(label) : undefined);
   return {
     isCleaned: labels?.[LABELS.cleaned] === state.id,
-    isWanted: channel.concerns(run) && labels?.[LABELS.notify] !== NOT_WANTED,
+    isWanted:
+      channel.concerns(run) && labels?.[LABELS.notify] !== NOT_WANTED && !state.state_details?.task_run_id,
     isSettled: labels?.[channel.labels.settled] === state.id,
     delivery: record.success && record.data.state === state.id ? record.data : undefined,
   };

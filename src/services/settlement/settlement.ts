@@ -10,6 +10,7 @@ import { Cleaning } from './cleaning.js';
 import { Cleanup } from './cleanup.js';
 import { Desk } from './desk.js';
 import { Notes } from './notes.js';
+import { ParentCheck } from './parent-check.js';
 import type { Role } from './position.js';
 import { Telling, type TellingCounts } from './telling.js';
 
@@ -48,10 +49,12 @@ export class Settlement {
   /** The same for clean-up, which is done once for all hosts: the leader of the default channel is to be first. */
   private readonly leastCleaningDelayMs: number;
   private readonly notes: Notes;
+  private readonly parents: ParentCheck;
   private readonly telling: { desk: Desk; work: Telling } | undefined;
   private readonly cleaning: { desk: Desk; work: Cleaning };
 
   constructor({ client, poller, host, channel, logger, graceSeconds, tracing, onDelivered }: SettlementDeps) {
+    this.parents = new ParentCheck(client);
     this.notes = new Notes(client, host ? 2 : 1);
     const deps = { client, poller, logger, tracing, channel, notes: this.notes };
     this.leastCleaningDelayMs = host && channel.isDefault ? 0 : FOLLOWER_DELAY_MS;
@@ -59,6 +62,7 @@ export class Settlement {
       const work = new Telling({
         host,
         channel,
+        parents: this.parents,
         logger,
         behindSeconds: () => this.delayMs / 1000,
         onHostBack: () => {
@@ -90,6 +94,11 @@ export class Settlement {
   setRole(role: Role | undefined): void {
     this.delayMs = role === 'leader' ? 0 : FOLLOWER_DELAY_MS;
     this.telling?.desk.setGate(role === undefined ? 'waiting' : role === 'standby' ? 'closed' : 'open');
+  }
+
+  /** Takes the news that a run was made. */
+  get created(): ParentCheck['learn'] {
+    return this.parents.learn;
   }
 
   /** Takes a hint; the run is read when its turn comes. */

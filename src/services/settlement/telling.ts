@@ -5,8 +5,16 @@ import type { Task } from './agenda.js';
 import type { Channel } from './channel.js';
 import type { Step, Work } from './desk.js';
 import { Latest } from './latest.js';
+import type { ParentCheck } from './parent-check.js';
 import { webhookMessage } from './webhook-message.js';
-import { deliveryLabel, isDelivered, settledLabel, type DeliveryRecord, type Progress } from './progress.js';
+import {
+  deliveryLabel,
+  isDelivered,
+  notWantedLabel,
+  settledLabel,
+  type DeliveryRecord,
+  type Progress,
+} from './progress.js';
 import { nextDelay } from './schedule.js';
 
 export interface TellingCounts {
@@ -20,6 +28,7 @@ export interface TellingCounts {
 export interface TellingOptions {
   host: HostWebhook;
   channel: Channel;
+  parents: ParentCheck;
   logger: Logger;
   /** Seconds by which a retry comes later than planned: whoever does not lead comes after the leader, and finds it done. */
   behindSeconds: () => number;
@@ -75,6 +84,7 @@ export class Telling implements Work {
     if (delivery?.dead) return { labels: deliveryLabel(delivery, channel) };
     const wait = delivery?.next ? (Date.parse(delivery.next) - Date.now()) / 1000 : 0;
     if (wait > 0 && !task.hurry) return { again: wait + behindSeconds() };
+    if (!delivery && (await this.options.parents.isSubflow(run))) return { labels: notWantedLabel() };
     const outcome = await host.deliver(webhookMessage(run));
     if (!outcome) return { again: wait };
     if (outcome.ok) {

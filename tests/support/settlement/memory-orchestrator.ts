@@ -151,6 +151,7 @@ export class MemoryOrchestrator {
   private readonly routes: Record<string, (rest: string[], body: unknown) => unknown> = {
     'GET flow_runs': ([id = '']) => this.runs.get(id) ?? notFound(),
     'POST flow_runs': (_rest, body) => this.filterRuns(runFilter.parse(body)),
+    'GET flow_run_states': () => [],
     'PATCH flow_runs': ([id = ''], body) => {
       const run = this.runs.get(id) ?? notFound();
       run.labels = { ...run.labels, ...labels.parse(body) };
