@@ -12,7 +12,7 @@ describe('takeLogin', () => {
     ['http://J%C3%BCrgen:%F0%9F%98%80@host', 'http://host/', 'Jürgen:😀'],
     ['http://x:100%@host', 'http://host/', 'x:100%'],
   ])('separates the login from %s', (text, url, login) => {
-    expect(takeLogin(text)).toEqual({ url, authorization: basic(login) });
+    expect(takeLogin(text)).toEqual({ url, authorization: basic(login), login });
   });
 
   it.each(['http://host:8080', 'unix:/run/x@y.sock', 'not a url', ''])('leaves %j as it is', (text) => {
