@@ -63,6 +63,7 @@ export function startSettling(
     poller: new RunPoller(GATHERED_READS),
     host,
     channel,
+    syncRuns: config.HOST_WEBHOOK_SYNC_RUNS,
     logger,
     graceSeconds: config.CLEANUP_GRACE,
     tracing,

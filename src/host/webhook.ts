@@ -26,6 +26,8 @@ export interface Message {
   /** The same for each attempt at the same news. */
   id: string;
   body: string;
+  /** Sent beside our own, with names in lower case. */
+  headers?: Record<string, string>;
 }
 
 /** What became of an attempt. `last` is a status or a word for what went wrong, safe to show. */
@@ -94,7 +96,7 @@ export class HostWebhook {
   }
 
   private async post(
-    { id, body }: Message,
+    { id, body, headers }: Message,
     traceHeaders: Record<string, string> | undefined,
   ): Promise<{ status: number; outcome: Outcome }> {
     const { url, key, authorization, timeoutSeconds } = this.options;
@@ -104,6 +106,7 @@ export class HostWebhook {
       dispatcher: this.agent,
       signal: AbortSignal.timeout(timeoutSeconds * 1000),
       headers: {
+        ...headers,
         'content-type': 'application/json',
         ...(authorization ? { authorization } : {}),
         ...(key ? { 'x-notification-key': key } : {}),

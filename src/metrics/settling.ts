@@ -61,6 +61,16 @@ export function readSettlement(metrics: Metrics, settlement: Settlement): void {
   count('deliveries', 'Ends of runs that the host was told of', () => telling().delivered);
   count('delivery_failures', 'Attempts at telling the host that failed', () => telling().failedAttempts);
   count('deliveries_dead', 'Deliveries that were given up', () => telling().dead);
+  count(
+    'deliveries_from_reports',
+    'Ends of runs that could not be read, delivered from what was reported of them',
+    () => telling().fromReports,
+  );
+  count(
+    'ends_unknown',
+    'Ends of runs that could not be delivered: the run is gone, and nothing is known of it',
+    () => telling().unknown,
+  );
   gauge('deliveries_pending', 'Ends of runs that the host is still to be told of', () => telling().runs);
   gauge(
     'delivery_oldest_pending_seconds',

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { jsonOrText } from '../json.js';
 import { createPool, type Network } from '../lib/outbound.js';
 import { TERMINAL } from './ended-runs.js';
+import { readStateChange, type StateChange } from './state-change.js';
 import { authorizationHeaders } from './transport.js';
 
 export interface EventStreamOptions {
@@ -15,7 +16,7 @@ export interface EventStreamOptions {
   customHeaders?: Record<string, string> | undefined;
   network?: Network | undefined;
   /** Takes each event: a run has ended, or entered a state of another of `stateTypes`. */
-  onEnded: (event: { flowRunId: string; stateId: string }) => void;
+  onEnded: (event: { flowRunId: string; stateId: string; end?: StateChange }) => void;
   /** Takes the first state of each run, if it is wanted: what it tells of the run holds although its parent may go. */
   onCreated?: ((event: { flowRunId: string; isSubflow: boolean }) => void) | undefined;
   /** Is told when the stream is there, and when it is lost and why. */
@@ -42,7 +43,7 @@ const message = z.discriminatedUnion('type', [
   z.object({ type: z.literal('auth_failure') }),
   z.object({
     type: z.literal('event'),
-    event: z.object({
+    event: z.looseObject({
       id: z.string(),
       resource: z.looseObject({
         'prefect.resource.id': z.string().startsWith(RUN),
@@ -143,7 +144,8 @@ export class EventStream {
     socket.addEventListener('error', onEnd);
   }
 
-  private passOn({ id, resource, related, payload }: RunEvent): void {
+  private passOn(event: RunEvent): void {
+    const { id, resource, related, payload } = event;
     const { onEnded, onCreated, stateTypes = TERMINAL } = this.options;
     const flowRunId = resource['prefect.resource.id'].slice(RUN.length);
     if (onCreated) {
@@ -151,7 +153,8 @@ export class EventStream {
       if (isSubflow || payload?.initial_state === null) onCreated({ flowRunId, isSubflow });
       if (!stateTypes.some((type) => type === resource['prefect.state-type'])) return;
     }
-    onEnded({ flowRunId, stateId: id });
+    const end = readStateChange(event);
+    onEnded({ flowRunId, stateId: id, ...(end ? { end } : {}) });
   }
 
   private lost(socket: WebSocket, reason: string): void {

@@ -77,6 +77,45 @@ export function addDeliveryRoutes({ router, limits: { size }, poller, delivering
 
   router.add(
     {
+      method: 'get',
+      path: '/proxy/v1/deliveries/without_run',
+      operationId: 'listDeliveriesWithoutRun',
+      summary: 'Ends of runs that were deleted or cannot be read, and whether the host knows',
+      description:
+        'The latest 40. Such a run has no labels to note its delivery in; it is delivered from what Prefect reported of it.',
+      tag,
+      priority: 'low',
+      input: z.object({}),
+      reply: schemas.withoutRunList,
+      example: {
+        reply: {
+          deliveries: [
+            {
+              flow_run_id: EXAMPLE_ID,
+              state_id: EXAMPLE_ID,
+              noted_at: '2026-01-31T03:00:00Z',
+              delivery: 'delivered',
+            },
+          ],
+        },
+      },
+      failure: 'failed to list deliveries without a run',
+    },
+    async (_input, { prefect }) => {
+      const found = await deliveries.listWithoutRun(prefect, channel);
+      return {
+        deliveries: found.map((one) => ({
+          flow_run_id: one.flowRunId,
+          state_id: one.stateId,
+          noted_at: one.notedAt,
+          delivery: one.delivery,
+        })),
+      };
+    },
+  );
+
+  router.add(
+    {
       method: 'post',
       path: '/proxy/v1/deliveries/{flow_run_id}/replay',
       operationId: 'replayDelivery',

@@ -23,6 +23,7 @@ export const exampleBody: WebhookBody = {
     run_count: 1,
     work_pool_name: 'dalgo_work_pool',
     work_queue_name: 'ddp',
+    source: 'run',
   },
 };
 
@@ -32,6 +33,10 @@ const headers = z.object({
     description:
       '`{flow_run_id}:{state_id}`: the same each time that the same state is delivered. A host that keeps the ids it ' +
       'has handled can ignore the second one',
+  }),
+  'x-flow-run-source': z.string().optional().openapi({
+    description:
+      '`state_change` if the run itself could not be read, as `flow_run.source` says. Absent otherwise',
   }),
   'webhook-timestamp': z.string().openapi({ description: 'When it was sent, as Unix time in seconds' }),
   'webhook-signature': z.string().optional().openapi({

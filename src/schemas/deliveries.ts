@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { Place } from '../services/deliveries.js';
+import { WITHOUT_RUN_STATES } from '../services/settlement/deliveries-without-run.js';
 import { datetime, int, orNull, timeOrEmpty } from './lax.js';
 import { toUtcTime } from './time.js';
 
@@ -103,6 +104,21 @@ const delivery = z
   .openapi('Delivery');
 
 export const deliveryList = z.object({ deliveries: z.array(delivery), next_cursor: nextCursor, unreadable });
+
+export const withoutRunList = z.object({
+  deliveries: z.array(
+    z
+      .object({
+        flow_run_id: id,
+        state_id: id.nullable(),
+        noted_at: time,
+        delivery: z.enum(WITHOUT_RUN_STATES).openapi({
+          description: '`unknown`: the run is gone, and nothing is known of its end; it cannot be delivered',
+        }),
+      })
+      .openapi('DeliveryWithoutRun'),
+  ),
+});
 
 export const replayed = z.object({
   flow_run_id: id,

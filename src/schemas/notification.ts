@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { jsonOrText } from '../json.js';
+import { readStateChange } from '../prefect/state-change.js';
 import type { Hint } from '../services/hints.js';
 import { orNull, uuid } from './lax.js';
 
@@ -29,10 +30,10 @@ const flowRun = z
 
 /** An event of a flow run. That of a state change has the id of the state. */
 const event = z
-  .object({
+  .looseObject({
     id: uuid,
     event: z.string().startsWith(RESOURCE),
-    resource: z.object({
+    resource: z.looseObject({
       'prefect.resource.id': z
         .string()
         .startsWith(RESOURCE)
@@ -41,9 +42,14 @@ const event = z
       'prefect.state-type': z.string().optional(),
     }),
   })
-  .transform(({ id, resource }): Hint =>
-    hintOf(resource['prefect.resource.id'], resource['prefect.state-type'] === undefined ? null : id),
-  )
+  .transform((given): Hint => {
+    const { id, resource } = given;
+    const flowRunId = resource['prefect.resource.id'];
+    const named = { ...resource, 'prefect.resource.id': `${RESOURCE}${flowRunId}` };
+    const end = readStateChange({ ...given, resource: named });
+    const hint = hintOf(flowRunId, resource['prefect.state-type'] === undefined ? null : id);
+    return end ? { ...hint, end } : hint;
+  })
   .openapi('FlowRunEvent');
 
 const thing = z.union([flowRun, event]);

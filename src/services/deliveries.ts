@@ -9,6 +9,7 @@ import type { OnHint } from './hints.js';
 import type { RunPoller } from './poll.js';
 import { webhookId } from './settlement/webhook-message.js';
 import type { Channel } from './settlement/channel.js';
+import { readAll } from './settlement/deliveries-without-run.js';
 import { readBeginning } from './settlement/position.js';
 import { deliveryState, progressOf, unsettledLabels } from './settlement/progress.js';
 import { sweep } from './settlement/sweep.js';
@@ -115,6 +116,11 @@ export async function learnBeginning(api: PrefectSession, channel: Channel): Pro
   if (channel.isDefault || channel.begunAt !== undefined) return;
   const since = await readBeginning(api, channel.variable);
   if (since !== undefined) channel.beginAt(since);
+}
+
+/** The deliveries of runs that are gone or cannot be read, as far as they are noted; the latest first. @throws UpstreamError */
+export function listWithoutRun(api: PrefectSession, { withoutRunVariable }: Channel) {
+  return readAll(api, withoutRunVariable);
 }
 
 /** What is known of the delivery of a run's end. */

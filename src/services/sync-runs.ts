@@ -16,6 +16,7 @@ import { startRun, type NewRun } from './new-runs.js';
 import type { ListLimits } from './rows.js';
 import { LABELS } from './settlement/progress.js';
 import { outcomeOf } from './sync-outcome.js';
+import { SYNC_RUNS_DEPLOYMENT } from './sync-runs-deployment.js';
 import { countWorkers } from './workers.js';
 
 export interface SyncRunsOptions {
@@ -43,7 +44,6 @@ export interface Patience {
   waitSeconds: number | undefined;
 }
 
-const NAME = 'prefect-proxy-sync-runs';
 const FLOW_NAME = 'run-one-task';
 const ENTRYPOINT = 'sync_runs.py:run_one_task';
 const NOT_STARTED = ['SCHEDULED', 'PENDING'];
@@ -146,7 +146,7 @@ export class SyncRuns {
     const flowId = await flows.ensure(api, FLOW_NAME);
     try {
       return await deployments.upsert(api, {
-        name: NAME,
+        name: SYNC_RUNS_DEPLOYMENT,
         flow_id: flowId,
         entrypoint: posix.join(flowsDirectory, ENTRYPOINT),
         pull_steps: pullSteps,

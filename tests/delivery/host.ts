@@ -25,8 +25,6 @@ const OLDEST_TIMESTAMP = 300;
 
 /** The host application, as far as the facade sees it. */
 export class FakeHost {
-  readonly key = randomBytes(12).toString('hex');
-  readonly secret = `whsec_${randomBytes(32).toString('base64')}`;
   deliveries: Delivery[] = [];
   /** Requests that were not taken. */
   refused = 0;
@@ -37,8 +35,14 @@ export class FakeHost {
   private server: Server | undefined;
   private readonly sockets = new Set<Socket>();
 
-  static async start(): Promise<FakeHost> {
-    const host = new FakeHost();
+  private constructor(
+    readonly key = randomBytes(12).toString('hex'),
+    readonly secret = `whsec_${randomBytes(32).toString('base64')}`,
+  ) {}
+
+  /** @param like a host whose key and secret it has, too */
+  static async start(like?: FakeHost): Promise<FakeHost> {
+    const host = new FakeHost(like?.key, like?.secret);
     await host.listen();
     return host;
   }

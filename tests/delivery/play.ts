@@ -87,10 +87,12 @@ async function playThrough(stage: Stage, round: Round, options: PlayOptions): Pr
     instances: round.instances,
     workers: round.workers ?? options.workers,
     webhook: round.webhook,
+    facades: round.facades,
   });
   let begun = 0;
   const scene: Scene = {
     host: stage.host,
+    other: stage.other,
     proxy: stage.proxy,
     relay: stage.relay,
     prefect: stage.prefect,
@@ -121,6 +123,7 @@ async function playThrough(stage: Stage, round: Round, options: PlayOptions): Pr
 
   const runs = made.map(({ run }) => run);
   const verdict = await verify(stage, {
+    hears: round.hears ?? 'host',
     runs,
     driver,
     scene,
@@ -142,6 +145,7 @@ async function playThrough(stage: Stage, round: Round, options: PlayOptions): Pr
 }
 
 interface Asked {
+  hears: NonNullable<Round['hears']>;
   runs: Run[];
   driver: Driver;
   scene: Scene;
@@ -150,17 +154,28 @@ interface Asked {
 }
 
 /** Judges again and again until nothing is open, or time is up. */
-async function verify(stage: Stage, { runs, driver, scene, limitMs, deadlineMs }: Asked): Promise<Verdict> {
+async function verify(
+  stage: Stage,
+  { hears, runs, driver, scene, limitMs, deadlineMs }: Asked,
+): Promise<Verdict> {
   const until = Date.now() + deadlineMs;
   const { outages } = scene;
   for (;;) {
-    const evidence = { runs, earlier: stage.earlier, deliveries: stage.host.deliveries, outages, limitMs };
+    const { host, other } = stage;
+    const deliveries = hears === 'either' ? [...host.deliveries, ...other.deliveries] : host.deliveries;
+    const evidence = { runs, earlier: stage.earlier, deliveries, outages, limitMs };
     const told = judge({ ...evidence, sights: undefined });
+    if (hears === 'both') {
+      const second = judge({ ...evidence, deliveries: other.deliveries, sights: undefined });
+      told.open.push(...second.open);
+      second.wrong.forEach(({ text }) => scene.vain.includes(text) || scene.vain.push(text));
+    }
     const asked = Date.now();
     const isLate = asked > until;
     // The orchestrator is asked only when the host knows it all: it has enough to do.
     if (told.open.length === 0 || isLate) {
       const verdict = judge({ ...evidence, sights: await inspect(stage.orchestrator, runs, driver) });
+      if (told.open.length > verdict.open.length) verdict.open.push(...told.open);
       if (verdict.open.length === 0 || isLate) return verdict;
     }
     // Half of its time is for the facade.

@@ -14,6 +14,10 @@ export interface Round {
   limit: 'healthy' | 'after a loss';
   mix?: Mix;
   instances?: number;
+  /** What the facades have instead of the usual settings, one of them each. @param other the URL of the second host */
+  facades?: (other: string) => Record<string, string>[];
+  /** Who is to hear of each run: the first host, where nothing is said. */
+  hears?: 'host' | 'both' | 'either';
   /** Worker processes of a facade, whatever all others have. */
   workers?: number;
   /** Seconds over which the runs' ends are to be spread, at least. */
@@ -130,6 +134,33 @@ export const ROUNDS: Round[] = [
     instances: 2,
   },
   {
+    name: 'hostless-beside',
+    about: 'the host is down for a while, and a facade without a host runs beside',
+    limit: 'after a loss',
+    seconds: (quick) => outageSeconds(quick, 60) / 0.5,
+    facades: () => [{ HOST_WEBHOOK_URL: '' }, {}],
+    play: async (scene) => {
+      await breakHost(scene, 'down', outageSeconds(scene.quick, 60));
+      // What it would have taken away is still to come.
+      await scene.facades[0]!.stop();
+    },
+  },
+  {
+    name: 'two-hosts',
+    about: 'two facades deliver to a host each',
+    limit: 'after a loss',
+    facades: (other) => [{}, { HOST_WEBHOOK_URL: other, HOST_WEBHOOK_NAME: 'second' }],
+    hears: 'both',
+  },
+  {
+    name: 'two-urls',
+    about: 'a second facade has another URL under the same name; the first ends halfway',
+    limit: 'after a loss',
+    facades: (other) => [{}, { HOST_WEBHOOK_URL: other }],
+    hears: 'either',
+    play: twoUrls,
+  },
+  {
     name: 'workers-killed',
     about: 'the facade has four worker processes, and each second one of them is killed',
     limit: 'after a loss',
@@ -193,6 +224,19 @@ async function killPrefect(scene: Scene): Promise<void> {
       await scene.prefect.start(scene.prefectSettings);
     });
   }
+}
+
+async function twoUrls(scene: Scene): Promise<void> {
+  const { host, other, facades } = scene;
+  await untilShare(scene, 0.5);
+  if (other.deliveries.length > 0)
+    scene.vain.push('the second host heard of runs while the first facade led');
+  await outage(scene, () => facades[0]!.stop());
+  const before = host.deliveries.length;
+  await untilShare(scene, 1);
+  if (other.deliveries.length === 0) scene.vain.push('the second facade never took over');
+  if (host.deliveries.length > before)
+    scene.vain.push('the first host heard of runs after its facade had ended');
 }
 
 async function killWorkers(scene: Scene): Promise<void> {

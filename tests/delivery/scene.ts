@@ -10,6 +10,8 @@ import type { WebhookRelay } from './webhook-relay.js';
 /** What a round can break, and what it can see. */
 export interface Scene {
   host: FakeHost;
+  /** The second host. */
+  other: FakeHost;
   /** Between the facades and Prefect. */
   proxy: UpstreamProxy;
   /** Between Prefect and the facades. */

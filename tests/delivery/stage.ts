@@ -28,6 +28,8 @@ export interface StageOptions {
 export interface Manning {
   /** Facades. */
   instances?: number | undefined;
+  /** What the facades have instead of the usual settings, one of them each. @param other the URL of the second host */
+  facades?: ((other: string) => Record<string, string>[]) | undefined;
   /** Worker processes of each. */
   workers?: number | undefined;
   /** Prefect's webhook is registered. */
@@ -48,6 +50,8 @@ export class Stage {
     readonly proxy: UpstreamProxy,
     readonly relay: WebhookRelay,
     readonly host: FakeHost,
+    /** A second host, with the same key: told only in rounds whose facades say so. */
+    readonly other: FakeHost,
   ) {}
 
   static async build(options: StageOptions): Promise<Stage> {
@@ -59,24 +63,30 @@ export class Stage {
       logFile: join(logs, `${name}-prefect.log`),
       database,
     });
+    const host = await FakeHost.start();
     return new Stage(
       options,
       prefect,
       new Orchestrator(prefect.apiUrl),
       await UpstreamProxy.start(prefect.apiUrl),
       await WebhookRelay.start(),
-      await FakeHost.start(),
+      host,
+      await FakeHost.start(host),
     );
   }
 
   /** Starts facades; everything between them and the rest is whole again. */
-  async open(round: string, { instances = 1, workers = 1, webhook = false }: Manning): Promise<void> {
+  async open(
+    round: string,
+    { instances = 1, workers = 1, webhook = false, facades }: Manning,
+  ): Promise<void> {
     this.proxy.events = 'pass';
     this.proxy.passage = this.host.passage = undefined;
     this.proxy.calls = 0;
     this.relay.mode = 'pass';
     this.relay.taken = 0;
     this.host.deliveries = [];
+    this.other.deliveries = [];
     this.host.refused = 0;
     await this.host.become('healthy');
     const env = {
@@ -94,9 +104,10 @@ export class Stage {
     };
     const { children, logs, name } = this.options;
     this.facades = [];
-    for (let n = 1; n <= instances; n += 1) {
-      const logFile = join(logs, `${name}-${round}-facade-${n}.log`);
-      this.facades.push(await Facade.start(children, env, workers, logFile));
+    const settings = facades?.(this.other.url) ?? Array.from({ length: instances }, () => ({}));
+    for (const [index, own] of settings.entries()) {
+      const logFile = join(logs, `${name}-${round}-facade-${index + 1}.log`);
+      this.facades.push(await Facade.start(children, { ...env, ...own }, workers, logFile));
     }
     this.relay.targets = this.facades.map(({ url }) => url);
   }
@@ -110,6 +121,12 @@ export class Stage {
   async close(): Promise<void> {
     await this.closeFacades();
     await this.prefect.kill();
-    await Promise.all([this.orchestrator.close(), this.proxy.close(), this.relay.close(), this.host.close()]);
+    await Promise.all([
+      this.orchestrator.close(),
+      this.proxy.close(),
+      this.relay.close(),
+      this.host.close(),
+      this.other.close(),
+    ]);
   }
 }

@@ -165,12 +165,15 @@ describe('Nobody is told', () => {
     const settling = rig.start({ RECONCILE_INTERVAL: '15' });
     await listening();
     const id = await holder(rig.seed, { states: [RUNNING] });
-    settling.hint({ flowRunId: randomUUID(), stateId: randomUUID() });
+    const unknown = randomUUID();
+    settling.hint({ flowRunId: unknown, stateId: randomUUID() });
     settling.hint({ flowRunId: id, stateId: randomUUID() });
     const later = await holder(rig.seed, { states: [COMPLETED] });
     await nap(60_000);
     expect(rig.host.posts.map(({ text }) => text.includes(later))).toEqual([true]);
-    expect(settling.lines.filter(({ level }) => level !== 'info')).toEqual([]);
+    expect(settling.lines.filter(({ level }) => level !== 'info')).toEqual([
+      expect.objectContaining({ level: 'error', flow_run: unknown }),
+    ]);
   });
 
   it('of subflows', async () => {

@@ -355,6 +355,13 @@ export const ROUTES: RouteCase[] = [
     path: () => '/proxy/v1/deliveries?limit=5',
     detail: 'failed to list deliveries',
   },
+  {
+    id: 'listDeliveriesWithoutRun',
+    method: 'GET',
+    pattern: '/proxy/v1/deliveries/without_run',
+    path: () => '/proxy/v1/deliveries/without_run',
+    detail: 'failed to list deliveries without a run',
+  },
 ];
 
 /** Routes that never ask the orchestrator, or ask it only where a host is configured, or wait for its workers, and have tests of their own. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { stateChange } from '../../prefect/state-change.js';
 import { snapshot } from '../../metrics/snapshot.js';
 
 /** What a worker tells the primary. */
@@ -21,6 +22,7 @@ export const workerMessage = z.discriminatedUnion('kind', [
     hint: z.object({
       flowRunId: z.string(),
       stateId: z.string().exactOptional(),
+      end: stateChange.exactOptional(),
       replay: z.literal(true).exactOptional(),
     }),
   }),

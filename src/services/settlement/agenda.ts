@@ -1,3 +1,5 @@
+import type { StateChange } from '../../prefect/state-change.js';
+
 export interface Task {
   /** The state that is being settled, where it is known. */
   stateId?: string | undefined;
@@ -5,6 +7,12 @@ export interface Task {
   rechecks: number;
   /** When the run ended, ISO. */
   endTime?: string | undefined;
+  /** What a source said of its end. */
+  end?: StateChange | undefined;
+  /** The state of a missing run whose delivery is noted as pending. */
+  notedState?: string;
+  /** How often nothing was found of a run that is gone. */
+  lookups?: number;
   /** What waits for the host need not wait: it has just answered. */
   hurry?: boolean;
   /** To be done again, whatever the labels say. */
@@ -17,7 +25,7 @@ export interface Task {
   isUnderWay?: boolean;
 }
 
-export type NewTask = Pick<Task, 'stateId' | 'rechecks' | 'endTime' | 'replay'>;
+export type NewTask = Pick<Task, 'stateId' | 'rechecks' | 'endTime' | 'end' | 'replay'>;
 
 /** Seconds until the next try of what failed, by failures in a row; the last one from then on. */
 const RETRY_SECONDS = [5, 10, 20, 40, 80, 160, 300];
@@ -41,15 +49,16 @@ export class Agenda {
    * Puts a run on the agenda. One that waits with the same state goes on waiting, unless it waits because something
    * failed. Once it is closed nothing is done any more, but what comes still counts as open.
    */
-  add(id: string, { stateId, rechecks, endTime, replay }: NewTask, delayMs: number): void {
+  add(id: string, { stateId, rechecks, endTime, end, replay }: NewTask, delayMs: number): void {
     const known = this.tasks.get(id);
     if (!known) {
-      const task: Task = { stateId, rechecks, endTime, replay, failures: 0 };
+      const task: Task = { stateId, rechecks, endTime, end, replay, failures: 0 };
       this.tasks.set(id, task);
       this.start(id, task, delayMs);
       return;
     }
     known.endTime = endTime ?? known.endTime;
+    known.end = end ?? known.end;
     known.replay ||= replay;
     if (stateId !== undefined && known.stateId === stateId && known.failures === 0) return;
     known.stateId = stateId ?? known.stateId;

@@ -20,13 +20,17 @@ export class Channel {
   };
   /** The Variable with the position and the leader. */
   readonly variable: string;
+  /** The Variable with the deliveries of runs that hold no labels. */
+  readonly withoutRunVariable: string;
   /** ISO time of the first start of a channel that began without a look-back. */
   private since: string | undefined;
 
   constructor(readonly name: string) {
     const own = this.isDefault ? '' : `${name}.`;
     this.labels = { settled: `prefect-proxy.${own}settled`, delivery: `prefect-proxy.${own}delivery` };
-    this.variable = this.isDefault ? 'prefect_proxy_reconciler' : `prefect_proxy_reconciler_${name}`;
+    const suffix = this.isDefault ? '' : `_${name}`;
+    this.variable = `prefect_proxy_reconciler${suffix}`;
+    this.withoutRunVariable = `prefect_proxy_without_run${suffix}`;
   }
 
   /** The default channel starts with a look-back; every other one with what ends from its first start on. */

@@ -34,11 +34,21 @@ export interface Work {
   /** Whether the other thing is done. */
   isOtherDone: (progress: Progress) => boolean;
   step: (run: EndedRun, progress: Progress, task: Task) => Promise<Step>;
+  /** What is done for a run that is gone, or (`isUnreadable`) that Prefect cannot show. Nothing if it is not given. */
+  missing?: (id: string, isUnreadable: boolean, task: Task) => Promise<MissingStep>;
+}
+
+/** What a step for a missing run leaves. */
+export interface MissingStep extends Step {
+  /** The state that was settled; none if there is nothing to settle. */
+  stateId?: string | undefined;
 }
 
 /** A hint may come before the state can be read: milliseconds after which the run is read again. */
 const RECHECKS_MS = [250, 1_000, 4_000];
 const NOTE_AGAIN_MS = 5_000;
+/** Failures in a row with which a run that alone is answered with a 500 counts as one that cannot be shown. */
+const UNREADABLE_FAILURES = 2;
 /** Seconds after which a desk that is not open yet looks again. */
 const OPEN_YET_SECONDS = 1;
 
@@ -70,10 +80,10 @@ export class Desk {
   }
 
   /** Takes a hint; the run is read when its turn comes. */
-  hint({ flowRunId, stateId, replay }: Hint, delayMs: number): void {
+  hint({ flowRunId, stateId, end, replay }: Hint, delayMs: number): void {
     if (this.gate === 'closed') return;
     if (stateId !== undefined && this.finished.get(flowRunId) === stateId) return;
-    this.agenda.add(flowRunId, { stateId, replay, rechecks: RECHECKS_MS.length }, delayMs);
+    this.agenda.add(flowRunId, { stateId, end, replay, rechecks: RECHECKS_MS.length }, delayMs);
   }
 
   /** Takes a run that a sweep found unfinished: until it is finished, `openSince` counts it. */
@@ -123,8 +133,9 @@ export class Desk {
   private async handle(id: string, task: Task): Promise<number | undefined> {
     if (this.gate !== 'open') return this.gate === 'waiting' ? OPEN_YET_SECONDS : undefined;
     const isBeingNoted = this.beingNoted.has(id);
-    const run = await this.read(id);
-    if (!run || run.parent_task_run_id !== null) return undefined;
+    const run = await this.read(id, task);
+    if (run === 'gone' || run === 'unreadable') return this.handleMissing(id, run === 'unreadable', task);
+    if (run.parent_task_run_id !== null) return undefined;
     if (!isEnded(run)) {
       if (task.rechecks === 0) return undefined;
       task.rechecks -= 1;
@@ -146,6 +157,23 @@ export class Desk {
     return undefined;
   }
 
+  private async handleMissing(id: string, isUnreadable: boolean, task: Task): Promise<number | undefined> {
+    const known = this.finished.get(id);
+    // Of a run that is gone no other state comes, unless a source has reported one.
+    if (known !== undefined && !task.replay && (!task.end || task.end.state.id === known)) return undefined;
+    const { labels, again, stateId } = (await this.work.missing?.(id, isUnreadable, task)) ?? {};
+    if (again !== undefined) return again;
+    if (stateId !== undefined) this.finished.set(id, stateId);
+    // Labels can be written to a run that cannot be shown, for the day on which it can.
+    if (labels && isUnreadable) void this.deps.notes.add(id, labels, true).catch(() => undefined);
+    return undefined;
+  }
+
+  /** Remembers that a state is settled of which no label tells. */
+  remember(id: string, stateId: string): void {
+    this.finished.set(id, stateId);
+  }
+
   /** Writes labels beside what comes next: a busy orchestrator must not hold up the news of a second end. */
   private note(run: EndedRun, labels: Record<string, string>, isLast: boolean): void {
     const written = this.deps.notes.add(run.id, labels, isLast).catch((error: unknown) => {
@@ -161,11 +189,13 @@ export class Desk {
     });
   }
 
-  private async read(id: string): Promise<Run | undefined> {
+  private async read(id: string, { failures }: Task): Promise<Run | 'gone' | 'unreadable'> {
     try {
       return parseRun(await this.deps.poller.pollAfresh(this.deps.client.session(), id));
     } catch (error) {
-      if (error instanceof UpstreamError && error.isNotFound) return undefined;
+      if (!(error instanceof UpstreamError)) throw error;
+      if (error.isNotFound) return 'gone';
+      if (error.answered(500) && failures >= UNREADABLE_FAILURES) return 'unreadable';
       throw error;
     }
   }

@@ -1,5 +1,6 @@
 import type { Logger } from '../../logger.js';
 import type { PrefectClient } from '../../prefect/client.js';
+import { listEndedIds } from '../../prefect/unreadable-runs.js';
 import type { Channel } from './channel.js';
 import { wordOf } from './desk.js';
 import type { Position, Role, SharedPosition } from './position.js';
@@ -119,6 +120,7 @@ export class Reconciler {
       else if (!position && !channel.isDefault && this.isFirst) await this.beginChannel();
       this.setRole(role);
       if (this.leads) settlement.probeHost();
+      if (this.leads && this.isFirst) await settlement.resume();
       // The first one is everybody's: what ended while all of ours was down does not wait for a leader.
       if (this.leads || (this.isFirst && !this.standsBy)) await this.advance(position);
       if (this.isFailing) logger.info('reconciler works again');
@@ -181,22 +183,39 @@ export class Reconciler {
   private async sweepFrom(from: string): Promise<boolean> {
     const { client, settlement, logger } = this.options;
     let latest = this.position ?? from;
+    const seen = new Set<string>();
+    let unreadable = 0;
+    const begin = isoBefore(Date.parse(from), OVERLAP_SECONDS);
     const pages = sweep(() => client.session(), {
       size: client,
-      from: isoBefore(Date.parse(from), OVERLAP_SECONDS),
+      from: begin,
       onUnreadable: (before) => {
+        unreadable += 1;
         logger.error('the orchestrator cannot show a flow run', { ended_before: before });
       },
     });
     for await (const runs of pages) {
       for (const run of runs) {
+        seen.add(run.id);
         if (run.end_time > latest) latest = run.end_time;
         if (!settlement.isFinished(run)) settlement.found(run);
       }
       if (this.isClosed) return false;
     }
     this.position = latest;
+    if (unreadable > 0) await this.hintUnreadable(begin, seen);
     return true;
+  }
+
+  /** Lists show none of these runs, but one route tells their ids. */
+  private async hintUnreadable(from: string, seen: ReadonlySet<string>): Promise<void> {
+    const { client, settlement, logger } = this.options;
+    try {
+      const ids = await listEndedIds(client.session(), from);
+      for (const flowRunId of ids) if (!seen.has(flowRunId)) settlement.hint({ flowRunId });
+    } catch (error) {
+      logger.warn('runs that cannot be shown are not found', { error: wordOf(error) });
+    }
   }
 
   private current(): Position | undefined {

@@ -8,7 +8,9 @@ import type { RunPoller } from '../poll.js';
 import type { Channel } from './channel.js';
 import { Cleaning } from './cleaning.js';
 import { Cleanup } from './cleanup.js';
-import { Desk } from './desk.js';
+import { DeliveriesWithoutRun } from './deliveries-without-run.js';
+import { Desk, wordOf } from './desk.js';
+import { MissingRuns } from './missing-runs.js';
 import { Notes } from './notes.js';
 import { ParentCheck } from './parent-check.js';
 import type { Role } from './position.js';
@@ -20,6 +22,8 @@ export interface SettlementDeps {
   /** None: runs are cleaned up after, and no delivery is made or noted. */
   host?: HostWebhook | undefined;
   channel: Channel;
+  /** Whether hosts hear of synchronous runs. */
+  syncRuns?: boolean;
   logger: Logger;
   /** Seconds for which a failed or crashed run keeps what it declared, so that it can be retried. */
   graceSeconds: number;
@@ -36,7 +40,8 @@ export interface SettlementNumbers {
 
 /** An instance that does not lead leaves the leader this time to be first. */
 const FOLLOWER_DELAY_MS = 3_000;
-const NOTHING = { settled: 0, delivered: 0, failedAttempts: 0, dead: 0, runs: 0, since: undefined };
+const NO_DELIVERIES = { settled: 0, delivered: 0, failedAttempts: 0, dead: 0, fromReports: 0, unknown: 0 };
+const NOTHING = { ...NO_DELIVERIES, runs: 0, since: undefined };
 
 /**
  * Settles flow runs that have ended: tells the host and cleans up after them, side by side, so that neither a slow host
@@ -48,12 +53,29 @@ export class Settlement {
   private delayMs = 0;
   /** The same for clean-up, which is done once for all hosts: the leader of the default channel is to be first. */
   private readonly leastCleaningDelayMs: number;
+  private readonly client: PrefectClient;
   private readonly notes: Notes;
   private readonly parents: ParentCheck;
+  private readonly withoutRun: DeliveriesWithoutRun;
   private readonly telling: { desk: Desk; work: Telling } | undefined;
   private readonly cleaning: { desk: Desk; work: Cleaning };
 
-  constructor({ client, poller, host, channel, logger, graceSeconds, tracing, onDelivered }: SettlementDeps) {
+  constructor(options: SettlementDeps) {
+    const {
+      client,
+      poller,
+      host,
+      channel,
+      syncRuns = false,
+      logger,
+      graceSeconds,
+      tracing,
+      onDelivered,
+    } = options;
+    this.client = client;
+    this.withoutRun = new DeliveriesWithoutRun(client, channel.withoutRunVariable, (error) => {
+      logger.warn('a delivery without a run is not noted', { error: wordOf(error) });
+    });
     this.parents = new ParentCheck(client);
     this.notes = new Notes(client, host ? 2 : 1);
     const deps = { client, poller, logger, tracing, channel, notes: this.notes };
@@ -63,6 +85,9 @@ export class Settlement {
         host,
         channel,
         parents: this.parents,
+        missingRuns: new MissingRuns(client),
+        withoutRun: this.withoutRun,
+        syncRuns,
         logger,
         behindSeconds: () => this.delayMs / 1000,
         onHostBack: () => {
@@ -118,6 +143,19 @@ export class Settlement {
     return this.cleaning.desk.isDone(run) && this.telling?.desk.isDone(run) !== false;
   }
 
+  /**
+   * Goes on with what the leader before noted of runs that hold no labels: what is pending is delivered, and what is
+   * delivered is not delivered again.
+   * @throws UpstreamError
+   */
+  async resume(): Promise<void> {
+    if (!this.telling) return;
+    for (const { flowRunId, stateId, delivery } of await this.withoutRun.list(this.client.session())) {
+      if (delivery === 'pending') this.hint({ flowRunId, ...(stateId === null ? {} : { stateId }) });
+      else if (stateId !== null) this.telling.desk.remember(flowRunId, stateId);
+    }
+  }
+
   /** Tries a host that does not answer once out of turn: if it does now, all that waits goes at once. */
   probeHost(): void {
     if (this.telling?.work.isTimeToProbe()) this.telling.desk.hurryAny();
@@ -133,6 +171,7 @@ export class Settlement {
   async close(): Promise<void> {
     this.notes.close();
     await Promise.all([this.telling?.desk.close(), this.cleaning.desk.close()]);
+    await this.withoutRun.close();
   }
 
   private get cleaningDelayMs(): number {

@@ -1,12 +1,16 @@
 import type { HostWebhook, Outcome } from '../../host/webhook.js';
 import type { Logger } from '../../logger.js';
 import type { EndedRun } from '../../prefect/ended-runs.js';
+import { runOf, type StateChange } from '../../prefect/state-change.js';
+import { SYNC_RUNS_DEPLOYMENT } from '../sync-runs-deployment.js';
 import type { Task } from './agenda.js';
 import type { Channel } from './channel.js';
-import type { Step, Work } from './desk.js';
+import type { DeliveriesWithoutRun } from './deliveries-without-run.js';
+import type { MissingStep, Step, Work } from './desk.js';
 import { Latest } from './latest.js';
 import type { ParentCheck } from './parent-check.js';
-import { webhookMessage } from './webhook-message.js';
+import type { MissingRuns } from './missing-runs.js';
+import { webhookMessage, type Source } from './webhook-message.js';
 import {
   deliveryLabel,
   isDelivered,
@@ -23,12 +27,20 @@ export interface TellingCounts {
   delivered: number;
   failedAttempts: number;
   dead: number;
+  /** Ends of runs that could not be read, delivered from what was reported of them. */
+  fromReports: number;
+  /** Ends of runs that are gone, and of which nothing is known. */
+  unknown: number;
 }
 
 export interface TellingOptions {
   host: HostWebhook;
   channel: Channel;
   parents: ParentCheck;
+  missingRuns: MissingRuns;
+  withoutRun: DeliveriesWithoutRun;
+  /** Whether hosts hear of synchronous runs. */
+  syncRuns: boolean;
   logger: Logger;
   /** Seconds by which a retry comes later than planned: whoever does not lead comes after the leader, and finds it done. */
   behindSeconds: () => number;
@@ -38,6 +50,18 @@ export interface TellingOptions {
   onDelivered?: ((seconds: number) => void) | undefined;
 }
 
+interface Attempt {
+  /** What was tried before. */
+  delivery: DeliveryRecord | undefined;
+  /** Seconds until it would be its turn. */
+  wait: number;
+  isReplay: boolean;
+  source: Source;
+}
+
+/** How often, and how many seconds apart, the event log is asked for the end of a run that is gone. */
+const LOOKUPS = 3;
+const LOOKUP_SECONDS = 5;
 /** Failures in a row after which the host counts as down. */
 const HOST_DOWN_AFTER = 3;
 /** Of the time that the host has been down, between two probes. */
@@ -46,7 +70,14 @@ const PROBE_SHARE = 0.25;
 /** Tells the host of a run's end until it has heard, or says that it never will, or time is up. */
 export class Telling implements Work {
   readonly name = 'tell the host of a run';
-  readonly counts: TellingCounts = { settled: 0, delivered: 0, failedAttempts: 0, dead: 0 };
+  readonly counts: TellingCounts = {
+    settled: 0,
+    delivered: 0,
+    failedAttempts: 0,
+    dead: 0,
+    fromReports: 0,
+    unknown: 0,
+  };
   /** As if it had been down: what an earlier process left waiting goes with the first success. */
   private failures = HOST_DOWN_AFTER;
   /** Since when it has not answered at all, or with a 5xx. */
@@ -74,7 +105,7 @@ export class Telling implements Work {
   readonly isOtherDone = ({ isCleaned }: Progress): boolean => isCleaned;
 
   readonly step = async (run: EndedRun, progress: Progress, task: Task): Promise<Step> => {
-    const { host, channel, behindSeconds, onHostBack } = this.options;
+    const { channel, behindSeconds } = this.options;
     if (task.replay) this.forget(run.id);
     // Its label was not written, or was lost to one that was written at the same time.
     if (this.told.get(run.id) === run.state.id) return { labels: settledLabel(run, channel) };
@@ -85,7 +116,63 @@ export class Telling implements Work {
     const wait = delivery?.next ? (Date.parse(delivery.next) - Date.now()) / 1000 : 0;
     if (wait > 0 && !task.hurry) return { again: wait + behindSeconds() };
     if (!delivery && (await this.options.parents.isSubflow(run))) return { labels: notWantedLabel() };
-    const outcome = await host.deliver(webhookMessage(run));
+    return this.deliver(run, { delivery, wait, isReplay, source: 'run' });
+  };
+
+  readonly missing = async (id: string, isUnreadable: boolean, task: Task): Promise<MissingStep> => {
+    const { channel, missingRuns, withoutRun, logger, behindSeconds } = this.options;
+    const end = await missingRuns.endOf(id, isUnreadable, task.end);
+    if (!end) return isUnreadable ? {} : this.notFound(id, task);
+    const run = runOf(end);
+    const stateId = run.state.id;
+    if (!this.isWanted(end, run)) return { stateId };
+    if (task.replay) this.forget(id);
+    if (this.told.get(id) === stateId) return { stateId, labels: settledLabel(run, channel) };
+    // A kill must not lose what no label can hold.
+    if (task.notedState !== stateId) withoutRun.note(id, stateId, 'pending');
+    task.notedState = stateId;
+    const delivery = this.attempts.get(id);
+    const known = delivery?.state === stateId && !delivery.dead ? delivery : undefined;
+    const wait = known?.next ? (Date.parse(known.next) - Date.now()) / 1000 : 0;
+    if (wait > 0 && !task.hurry) return { again: wait + behindSeconds() };
+    const isReplay = task.replay === true;
+    task.replay = false;
+    const step = await this.deliver(run, { delivery: known, wait, isReplay, source: 'state_change' });
+    if (step.again !== undefined) return step;
+    const isTold = this.told.get(id) === stateId;
+    if (isTold) {
+      this.counts.fromReports += 1;
+      logger.warn('the host was notified of a run that cannot be read', { flow_run: id, state: stateId });
+    }
+    withoutRun.note(id, stateId, isTold ? 'delivered' : 'dead');
+    return { ...step, stateId };
+  };
+
+  /** Events are logged some seconds after they happened. */
+  private notFound(id: string, task: Task): MissingStep {
+    task.lookups = (task.lookups ?? 0) + 1;
+    if (task.lookups < LOOKUPS) return { again: LOOKUP_SECONDS };
+    this.counts.unknown += 1;
+    this.options.withoutRun.note(id, task.stateId ?? null, 'unknown');
+    this.options.logger.error(
+      'the end of a flow run cannot be delivered: it is gone, and nothing is known of it',
+      {
+        flow_run: id,
+        state: task.stateId,
+      },
+    );
+    return {};
+  }
+
+  /** Labels cannot be asked. */
+  private isWanted({ isSubflow, deploymentName }: StateChange, run: EndedRun): boolean {
+    const { channel, syncRuns } = this.options;
+    return channel.concerns(run) && !isSubflow && (syncRuns || deploymentName !== SYNC_RUNS_DEPLOYMENT);
+  }
+
+  private async deliver(run: EndedRun, { delivery, wait, isReplay, source }: Attempt): Promise<Step> {
+    const { host, channel, onHostBack } = this.options;
+    const outcome = await host.deliver(webhookMessage(run, source));
     if (!outcome) return { again: wait };
     if (outcome.ok) {
       this.told.set(run.id, run.state.id);
@@ -106,7 +193,7 @@ export class Telling implements Work {
     if (wait > 0) return { again: wait };
     this.failures += 1;
     return this.failed(run, outcome, (delivery?.attempts ?? 0) + 1);
-  };
+  }
 
   private forget(id: string): void {
     this.told.delete(id);

@@ -39,6 +39,12 @@ export const webhookBody = z.object({
       run_count: z.number().nullable().describe('How often it has run, retries included'),
       work_pool_name: z.string().nullable(),
       work_queue_name: z.string().nullable(),
+      source: z
+        .enum(['run', 'state_change'])
+        .describe(
+          '`state_change`: the run itself could not be read (it was deleted, or has a label that Prefect cannot show). ' +
+            'What is known then is the id, the name (unless it is empty) and the state; the rest may be null or empty',
+        ),
     })
     .describe('The flow run as it was read for this message; its parameters are never part of it'),
 });
@@ -58,10 +64,13 @@ export function webhookId({ id: runId, state }: Pick<EndedRun, 'id'> & { state: 
   return `${runId}:${state.id}`;
 }
 
+export type Source = WebhookBody['flow_run']['source'];
+
 /** The message about the end of a run. */
-export function webhookMessage(run: EndedRun): Message {
-  const body: WebhookBody = { body: sentence(run), flow_run: flowRunOf(run) };
-  return { id: webhookId(run), body: JSON.stringify(body) };
+export function webhookMessage(run: EndedRun, source: Source = 'run'): Message {
+  const body: WebhookBody = { body: sentence(run), flow_run: { ...flowRunOf(run), source } };
+  const headers = source === 'run' ? {} : { headers: { 'x-flow-run-source': source } };
+  return { id: webhookId(run), body: JSON.stringify(body), ...headers };
 }
 
 /** A name may read like the sentence itself, and hosts take the first match: no name gets out of its place. */
@@ -70,7 +79,7 @@ function sentence({ id: runId, name, state }: EndedRun): string {
   return `Flow run ${safeName} with id ${runId} entered state ${STATE_NAMES[state.type]}`;
 }
 
-function flowRunOf(run: EndedRun): WebhookBody['flow_run'] {
+function flowRunOf(run: EndedRun): Omit<WebhookBody['flow_run'], 'source'> {
   const { state } = run;
   return {
     id: run.id,

@@ -27,7 +27,7 @@ import { defaultQueue, queueByName } from './queues.js';
 import { type StateCreate, makeState, plainState, stateCreate } from './run-states.js';
 import { slug } from './slug.js';
 import { type FlowRun, type State, find } from './state.js';
-import { nowMillis } from './time.js';
+import { formatTime, nowMillis } from './time.js';
 import {
   bool,
   defaulted,
@@ -40,6 +40,7 @@ import {
   params,
   text,
   uuid,
+  whole,
 } from './validate.js';
 
 const create = model({
@@ -74,6 +75,12 @@ const update = model({
 export const setState = params({ state: stateCreate, force: defaulted(bool, () => false) });
 const sort = defaulted(oneOf(...FLOW_RUN_SORTS), () => 'ID_DESC' as const);
 const filter = params({ limit, sort, offset, ...related });
+const history = params({
+  limit: defaulted(whole({ le: 1_000 }), () => 1_000),
+  sort: defaulted(oneOf(...FLOW_RUN_SORTS), () => 'EXPECTED_START_TIME_DESC' as const),
+  offset,
+  ...related,
+});
 const paginate = params({ limit, sort, page, ...related });
 
 export function flowRunRoutes(state: State): Route[] {
@@ -99,6 +106,21 @@ export function flowRunRoutes(state: State): Route[] {
       const wanted = await call.read(paginate);
       const found = findFlowRuns(state, wanted, wanted.sort);
       return paged(state, wanted, found, (runs) => viewAll(state, runs));
+    }),
+    // Reads no labels, and so shows runs whose labels make every other list a 500.
+    route('post', '/ui/flow_runs/history', async (call) => {
+      const wanted = await call.read(history);
+      const found = findFlowRuns(state, wanted, wanted.sort);
+      return found.slice(wanted.offset, wanted.offset + wanted.limit).map((run) => {
+        const begun = run.start ?? run.expectedStart;
+        return {
+          id: run.id,
+          state_type: run.state?.type ?? null,
+          timestamp: begun === null ? null : formatTime(begun),
+          duration: 0,
+          lateness: 0,
+        };
+      });
     }),
     route('patch', '/flow_runs/:id', async (call) => {
       const wanted = await call.read(update);

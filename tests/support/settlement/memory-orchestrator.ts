@@ -152,6 +152,9 @@ export class MemoryOrchestrator {
     'GET flow_runs': ([id = '']) => this.runs.get(id) ?? notFound(),
     'POST flow_runs': (_rest, body) => this.filterRuns(runFilter.parse(body)),
     'GET flow_run_states': () => [],
+    // Nothing is logged here, and nothing can be shown that lists do not show.
+    'POST events': () => ({ events: [] }),
+    'POST ui': () => [],
     'PATCH flow_runs': ([id = ''], body) => {
       const run = this.runs.get(id) ?? notFound();
       run.labels = { ...run.labels, ...labels.parse(body) };
