@@ -361,6 +361,8 @@ export const ROUTES: RouteCase[] = [
     pattern: '/proxy/v1/deliveries/without_run',
     path: () => '/proxy/v1/deliveries/without_run',
     detail: 'failed to list deliveries without a run',
+    // Nothing has been noted yet.
+    missing: { status: 200, json: () => ({ deliveries: [] }) },
   },
 ];
 
