@@ -71,11 +71,12 @@ afterAll(async () => {
   for (const end of ends.reverse()) await end();
 });
 
-async function readOperations(): Promise<Operation[]> {
-  const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as {
-    paths: Record<string, Record<string, { operationId: string; summary: string }>>;
-  };
-  return Object.entries(paths).flatMap(([path, methods]) =>
+async function readOperations(of: 'paths' | 'webhooks' = 'paths'): Promise<Operation[]> {
+  const document = (await (await fetch(`${url}/openapi.json`)).json()) as Record<
+    typeof of,
+    Record<string, Record<string, { operationId: string; summary: string }>>
+  >;
+  return Object.entries(document[of]).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ ...operation, method, path })),
   );
 }
@@ -132,9 +133,8 @@ describe('/docs in Chromium', () => {
     expect(await page.title()).toBe('prefect-proxy API');
 
     const rows = await page.locator('.opblock-summary').allInnerTexts();
-    const wanted = operations.map(({ method, path, summary }) =>
-      [method.toUpperCase(), path, summary].join(' '),
-    );
+    const shown = [...operations, ...(await readOperations('webhooks'))];
+    const wanted = shown.map(({ method, path, summary }) => [method.toUpperCase(), path, summary].join(' '));
     const plain = (text: string) =>
       text
         .replaceAll(/[\s\u200b]+/g, ' ')
