@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { resolve } from 'node:path';
 import { z } from 'zod';
 import { startFacade } from '../support/facade.js';
 import { startMockOrchestrator } from '../support/mock/index.js';
@@ -44,7 +45,7 @@ async function work(): Promise<void> {
 const worker = setInterval(() => void work(), 50);
 
 const child = spawn(
-  program,
+  program.includes('/') ? resolve(program) : program,
   [
     '--config-file',
     new URL('schemathesis.toml', import.meta.url).pathname,
@@ -56,13 +57,15 @@ const child = spawn(
     ...more,
   ],
   {
+    // The configuration names its hooks by a path that is looked up in the working directory.
+    cwd: new URL('.', import.meta.url).pathname,
     stdio: 'inherit',
     env: { ...process.env, PROXY_KEY: KEY, ENDED_RUN: ended },
   },
 );
-const code = await new Promise<number>((resolve) => {
+const code = await new Promise<number>((end) => {
   child.once('exit', (status) => {
-    resolve(status ?? 1);
+    end(status ?? 1);
   });
 });
 clearInterval(worker);
